@@ -1,0 +1,1 @@
+"""The command line `rl`: one verb a file under `cli.commands`, loaded only when called."""

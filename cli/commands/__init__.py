@@ -1,0 +1,1 @@
+"""One verb a file; each file's `command` is a click command."""
