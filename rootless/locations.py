@@ -12,7 +12,7 @@ from rootless.errors import NodeLacks
 
 
 class Locations(NamedTuple):
-    """The two folders of one user: the data root (images, containers: may be on NFS) and the runtime directory (sockets)."""
+    """The two folders of one user: the data root (objects; may be on NFS) and the runtime directory (sockets)."""
 
     data_root: str
     runtime_dir: str
@@ -47,8 +47,8 @@ def from_environment(environ: Mapping[str, str], uid: int) -> Locations:
     """Return the locations that RL_ROOT, RL_RUNROOT and the XDG variables name; nothing is created."""
     data_root = environ.get("RL_ROOT")
     if not data_root:
-        home = environ.get("XDG_DATA_HOME") or os.path.join(environ.get("HOME") or os.path.expanduser("~"), ".local/share")
-        data_root = f"{home}/rl"
+        home = environ.get("HOME") or os.path.expanduser("~")
+        data_root = (environ.get("XDG_DATA_HOME") or f"{home}/.local/share") + "/rl"
     return Locations(os.path.abspath(data_root), environ.get("RL_RUNROOT") or _runtime_dir(environ, uid))
 
 

@@ -1,0 +1,1 @@
+"""Containers: records, life cycle, and the monitor that outlives the command line."""

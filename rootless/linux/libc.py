@@ -6,6 +6,9 @@ higher up. Numbers are for x86_64 and every architecture with the unified table 
 
 import ctypes
 import os
+from typing import TypeAlias
+
+Argument: TypeAlias = "int | bytes | ctypes.Array[ctypes.c_char] | None"
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -29,7 +32,7 @@ def sys_seccomp() -> int:
     return _SYS_SECCOMP[os.uname().machine]
 
 
-def call(function: str, *arguments: "int | bytes | None | ctypes.Array[ctypes.c_char]", path: str | None = None) -> int:
+def call(function: str, *arguments: "Argument", path: str | None = None) -> int:
     """Call a C library function that returns -1 and sets errno on failure.
 
     `arguments` are integers (passed as 64-bit), NUL-free bytes, None for a null pointer, or ctypes buffers.
@@ -43,7 +46,7 @@ def call(function: str, *arguments: "int | bytes | None | ctypes.Array[ctypes.c_
     return result
 
 
-def system_call(name: str, number: int, *arguments: "int | bytes | None | ctypes.Array[ctypes.c_char]", path: str | None = None) -> int:
+def system_call(name: str, number: int, *arguments: "Argument", path: str | None = None) -> int:
     """Make the system call `number`; `name` is for the error. As `call` otherwise."""
     converted = [ctypes.c_long(argument) if isinstance(argument, int) else argument for argument in arguments]
     _LIBC.syscall.restype = ctypes.c_long

@@ -1,0 +1,1 @@
+"""User namespaces: subordinate IDs, ID maps, the user's parent namespace and workers in it."""

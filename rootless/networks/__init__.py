@@ -1,0 +1,1 @@
+"""Networks: what a container is attached to, and the `slirp_net` process behind it."""

@@ -1,0 +1,1 @@
+"""Storage drivers and the root file systems of containers."""

@@ -1,0 +1,77 @@
+"""Namespaces: namespaces(7), unshare(2), setns(2), ioctl_ns(2). Python 3.11 has neither `os.unshare` nor `os.setns`."""
+
+import fcntl
+import os
+from typing import Final
+
+from rootless.linux import libc
+
+NEWTIME: Final = 0x00000080
+NEWNS: Final = 0x00020000
+NEWCGROUP: Final = 0x02000000
+NEWUTS: Final = 0x04000000
+NEWIPC: Final = 0x08000000
+NEWUSER: Final = 0x10000000
+NEWPID: Final = 0x20000000
+NEWNET: Final = 0x40000000
+
+# The name under /proc/PID/ns of each, and in OCI's config.json (runtime-spec, config-linux.md).
+PROC_NAMES: Final = {
+    NEWUSER: "user",
+    NEWNS: "mnt",
+    NEWPID: "pid",
+    NEWNET: "net",
+    NEWIPC: "ipc",
+    NEWUTS: "uts",
+    NEWCGROUP: "cgroup",
+    NEWTIME: "time",
+}
+OCI_NAMES: Final = {
+    "user": NEWUSER,
+    "mount": NEWNS,
+    "pid": NEWPID,
+    "network": NEWNET,
+    "ipc": NEWIPC,
+    "uts": NEWUTS,
+    "cgroup": NEWCGROUP,
+    "time": NEWTIME,
+}
+
+_NS_GET_PARENT = 0xB702
+_NS_GET_OWNER_UID = 0xB704
+
+
+def unshare(flags: int) -> None:
+    """Move the caller into new namespaces; a new PID namespace takes its next child."""
+    libc.call("unshare", flags)
+
+
+def setns(descriptor: int, flags: int) -> None:
+    """Join the namespace of `descriptor`, or with a pidfd all namespaces in `flags` of that process (Linux 5.8)."""
+    libc.call("setns", descriptor, flags)
+
+
+def parent_of(user_namespace: int) -> int:
+    """Return a descriptor of the parent of a user namespace; the caller closes it. EPERM: outside of the caller's own."""
+    return fcntl.ioctl(user_namespace, _NS_GET_PARENT)
+
+
+def owner_of(user_namespace: int) -> int:
+    """Return the UID, as the caller's namespace shows it, that made a user namespace."""
+    result = fcntl.ioctl(user_namespace, _NS_GET_OWNER_UID, bytes(4))
+    return int.from_bytes(result, "little")
+
+
+def open_namespace(pid: int, flag: int) -> int:
+    """Return a descriptor of a namespace of process `pid`; the caller closes it."""
+    return os.open(f"/proc/{pid}/ns/{PROC_NAMES[flag]}", os.O_RDONLY | os.O_CLOEXEC)
+
+
+def sethostname(name: bytes) -> None:
+    """Set the host name of the caller's UTS namespace."""
+    libc.call("sethostname", name, len(name))
+
+
+def setdomainname(name: bytes) -> None:
+    """Set the NIS domain name of the caller's UTS namespace."""
+    libc.call("setdomainname", name, len(name))

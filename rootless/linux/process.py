@@ -1,0 +1,128 @@
+"""Processes: prctl(2), pidfd_open(2), /proc/PID/stat, close_range(2), and how to name a process so that a reused PID is noticed."""
+
+import os
+import select
+import signal
+from typing import Final, NamedTuple
+
+from rootless.linux import libc
+
+_PR_SET_PDEATHSIG: Final = 1
+_PR_SET_DUMPABLE: Final = 4
+_PR_SET_NAME: Final = 15
+_PR_SET_CHILD_SUBREAPER: Final = 36
+
+# Index in /proc/PID/stat after the command name's closing parenthesis (proc(5): fields 3 and 22).
+_STATE_FIELD: Final = 0
+_START_TIME_FIELD: Final = 19
+
+
+class ProcessId(NamedTuple):
+    """A process for as long as the node is up: its PID and its start time in clock ticks since boot."""
+
+    pid: int
+    start_time: int
+
+
+def identify(pid: int) -> ProcessId:
+    """Return the identity of a live process. Raises `ProcessLookupError` when there is none, or only a zombie."""
+    fields = _stat_fields(pid)
+    if fields is None:
+        raise ProcessLookupError(f"no process {pid}")
+    return ProcessId(pid, int(fields[_START_TIME_FIELD]))
+
+
+def is_alive(process: ProcessId) -> bool:
+    """Tell whether this very process lives; a zombie does not."""
+    fields = _stat_fields(process.pid)
+    return fields is not None and int(fields[_START_TIME_FIELD]) == process.start_time
+
+
+def open_pidfd(process: ProcessId) -> int | None:
+    """Return a pidfd of this very process, or None when it has ended; the caller closes it."""
+    try:
+        descriptor = os.pidfd_open(process.pid)
+    except ProcessLookupError:
+        return None
+    if is_alive(process):  # checked after opening: from here on the descriptor cannot change its process
+        return descriptor
+    os.close(descriptor)
+    return None
+
+
+def send_signal(process: ProcessId, number: int) -> bool:
+    """Send a signal to this very process; False when it has ended."""
+    descriptor = open_pidfd(process)
+    if descriptor is None:
+        return False
+    try:
+        signal.pidfd_send_signal(descriptor, number)
+    except ProcessLookupError:
+        return False
+    finally:
+        os.close(descriptor)
+    return True
+
+
+def wait_for_end(process: ProcessId, seconds: float | None) -> bool:
+    """Wait until this very process has ended (a zombie has); False when the time is over first. None waits for ever."""
+    descriptor = open_pidfd(process)
+    if descriptor is None:
+        return True
+    try:
+        poll = select.poll()
+        poll.register(descriptor, select.POLLIN)
+        return bool(poll.poll(None if seconds is None else int(seconds * 1000)))
+    finally:
+        os.close(descriptor)
+
+
+def _stat_fields(pid: int) -> list[bytes] | None:
+    """Return the fields of /proc/PID/stat after the command's name, or None for no such process or a zombie."""
+    try:
+        with open(f"/proc/{pid}/stat", "rb", buffering=0) as stat_file:
+            content = stat_file.read(4096)
+    except (FileNotFoundError, ProcessLookupError):
+        return None
+    fields = content[content.rindex(b")") + 2 :].split()
+    return None if fields[_STATE_FIELD] in (b"Z", b"X") else fields
+
+
+def set_parent_death_signal(number: int) -> None:
+    """Ask for a signal when the parent ends. A change of credentials clears it: call this after the last one."""
+    libc.call("prctl", _PR_SET_PDEATHSIG, number, 0, 0, 0)
+
+
+def become_subreaper() -> None:
+    """Become the new parent of orphaned descendants."""
+    libc.call("prctl", _PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
+
+
+def set_dumpable(dumpable: bool) -> None:
+    """Open or close this process to ptrace and to /proc/PID/{mem,fd,root,exe} by others of the same user."""
+    libc.call("prctl", _PR_SET_DUMPABLE, int(dumpable), 0, 0, 0)
+
+
+def set_name(name: bytes) -> None:
+    """Set the name that `ps` and `top` show; at most 15 bytes are kept."""
+    libc.call("prctl", _PR_SET_NAME, name, 0, 0, 0)
+
+
+def close_all_except(keep: set[int]) -> None:
+    """Close every descriptor that is not in `keep` (close_range(2), Linux 5.9)."""
+    first = 0
+    for descriptor in sorted(keep):
+        _close_range(first, descriptor - 1)
+        first = descriptor + 1
+    _close_range(first, (1 << 32) - 1)
+
+
+def _close_range(first: int, last: int) -> None:
+    if first <= last:
+        libc.system_call("close_range", libc.SYS_CLOSE_RANGE, first, last, 0)
+
+
+def boot_id() -> str:
+    """Return the kernel's ID of this boot."""
+    with open("/proc/sys/kernel/random/boot_id", "rb", buffering=0) as boot_id_file:
+        return boot_id_file.read().decode().strip()

@@ -1,0 +1,258 @@
+"""The parent namespace P: one user namespace a user and node, of which every container's is a child (DESIGN section 5).
+
+Theory of operation. No process keeps P: any process in it or in a child of it pins it. The runtime directory's `parent` folder has
+one empty file a process that pins it, named `PID-STARTTIME`; a look-up opens the first that lives, takes the user namespace of that
+process, or its parent, whichever is a child of ours, and drops the files of the dead. Where the folder is missing (a first
+start, or somebody removed the runtime directory) /proc is searched once. P is made under an exclusive lock on the folder:
+
+    maker                                child
+    flock(parent/)
+    fork ------------------------------> unshare(NEWUSER)
+         <---------- one byte ----------
+    newuidmap, newgidmap (or one ID)
+    adds the child's file
+    unlock; --------- one byte --------> goes on as P's root
+
+Joining an existing P needs no lock: a descriptor of it pins it.
+"""
+
+import contextlib
+import fcntl
+import os
+from collections.abc import Callable, Iterator
+from typing import NoReturn
+
+from rootless.errors import NodeLacks, RlError, os_error_text
+from rootless.linux import namespaces
+from rootless.linux.process import ProcessId, identify, is_alive
+from rootless.locations import make_private_folder
+from rootless.namespaces.idmap import IdMaps, default_maps, identity_of, read_map, write_by_helpers, write_by_kernel
+
+_FOLDER = "parent"
+
+
+def fork_into_parent(runtime_dir: str, body: Callable[[], None]) -> int:
+    """Fork a child that runs `body` as root of the user's parent namespace, making that where there is none.
+
+    Returns the child's PID; the child ends by os._exit with 0, or 1 after an exception of `body`, which must report its own
+    errors. Raises `NodeLacks` when the node does not permit a user namespace. The caller must be single-threaded.
+    """
+    existing = find_parent(runtime_dir)
+    if existing is not None:
+        try:
+            return _fork_joining(existing, body)
+        finally:
+            os.close(existing)
+    folder = _open_folder(runtime_dir)
+    try:
+        fcntl.flock(folder, fcntl.LOCK_EX)
+        existing = _find_by_members(folder)  # somebody may have made it while we waited
+        if existing is not None:
+            try:
+                return _fork_joining(existing, body)
+            finally:
+                os.close(existing)
+        return _fork_making(folder, body)
+    finally:
+        os.close(folder)
+
+
+def find_parent(runtime_dir: str) -> int | None:
+    """Return a descriptor of the parent namespace, or None when no process pins one now; the caller closes it."""
+    try:
+        folder = os.open(f"{runtime_dir}/{_FOLDER}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return _find_by_searching(runtime_dir)
+    try:
+        return _find_by_members(folder)
+    finally:
+        os.close(folder)
+
+
+def add_member(runtime_dir: str, process: ProcessId) -> None:
+    """Note that `process` lives in the parent namespace or a child of it, and so pins it."""
+    folder = _open_folder(runtime_dir)
+    try:
+        _write_member(folder, process)
+    finally:
+        os.close(folder)
+
+
+def remove_member(runtime_dir: str, process: ProcessId) -> None:
+    """Forget a process that has ended."""
+    with contextlib.suppress(FileNotFoundError):  # a look-up may have dropped it, or the runtime directory is gone
+        os.unlink(f"{runtime_dir}/{_FOLDER}/{process.pid}-{process.start_time}")
+
+
+def _open_folder(runtime_dir: str) -> int:
+    make_private_folder(runtime_dir)
+    path = f"{runtime_dir}/{_FOLDER}"
+    with contextlib.suppress(FileExistsError):
+        os.mkdir(path, 0o700)
+    return os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+
+
+def _write_member(folder: int, process: ProcessId) -> None:
+    os.close(os.open(f"{process.pid}-{process.start_time}", os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=folder))
+
+
+def _find_by_members(folder: int) -> int | None:
+    for name in os.listdir(folder):
+        pid, _, start_time = name.partition("-")
+        process = ProcessId(int(pid), int(start_time)) if pid.isdecimal() and start_time.isdecimal() else None
+        if process is not None and is_alive(process):
+            found = _parent_through(process)
+            if found is not None:
+                return found
+        with contextlib.suppress(FileNotFoundError):  # another look-up was faster
+            os.unlink(name, dir_fd=folder)
+    return None
+
+
+def _find_by_searching(runtime_dir: str) -> int | None:
+    for process in _own_processes():
+        found = _parent_through(process)
+        if found is not None:
+            add_member(runtime_dir, process)
+            return found
+    _close_quietly(_open_folder(runtime_dir))
+    return None
+
+
+def _own_processes() -> Iterator[ProcessId]:
+    """Yield the processes of the node whose user namespace is not ours."""
+    own = os.stat("/proc/self/ns/user").st_ino
+    for name in os.listdir("/proc"):
+        if name.isdecimal():
+            try:
+                if os.stat(f"/proc/{name}/ns/user").st_ino != own:
+                    yield identify(int(name))
+            except (PermissionError, FileNotFoundError, ProcessLookupError):
+                continue  # another user's, or just ended
+
+
+def _parent_through(process: ProcessId) -> int | None:
+    """Return a descriptor of the parent namespace that `process` pins, if it does pin one with the map of today."""
+    try:
+        candidate = namespaces.open_namespace(process.pid, namespaces.NEWUSER)
+    except (FileNotFoundError, ProcessLookupError, PermissionError):
+        return None
+    own = os.stat("/proc/self/ns/user").st_ino
+    for _level in range(8):
+        try:
+            above = namespaces.parent_of(candidate)
+        except OSError:  # EPERM: beyond our own namespace, so not a descendant of it
+            break
+        if os.fstat(above).st_ino == own:
+            os.close(above)
+            if namespaces.owner_of(candidate) == os.geteuid() and is_alive(process):
+                return candidate
+            break
+        os.close(candidate)
+        candidate = above
+    os.close(candidate)
+    return None
+
+
+def _fork_joining(parent: int, body: Callable[[], None]) -> int:
+    pid = os.fork()
+    if pid == 0:
+        _run_child(lambda: namespaces.setns(parent, namespaces.NEWUSER), body)
+    return pid
+
+
+def _fork_making(folder: int, body: Callable[[], None]) -> int:
+    ready_reading, ready_writing = os.pipe2(os.O_CLOEXEC)
+    mapped_reading, mapped_writing = os.pipe2(os.O_CLOEXEC)
+    maps = default_maps(os.geteuid(), os.getegid())
+    pid = os.fork()
+    if pid == 0:
+        os.close(ready_reading)
+        os.close(mapped_writing)
+
+        def make() -> None:
+            _report_unshare(ready_writing)
+            if os.read(mapped_reading, 1) != b"m":
+                os._exit(1)  # the maker failed, and says why
+            os.close(mapped_reading)
+
+        _run_child(make, body)
+    os.close(ready_writing)
+    os.close(mapped_reading)
+    try:
+        _check_unshared(os.read(ready_reading, 16))
+        (write_by_kernel if maps.is_single else write_by_helpers)(pid, maps)
+        _write_member(folder, identify(pid))
+        os.write(mapped_writing, b"m")
+    except (RlError, OSError):
+        os.close(mapped_writing)
+        mapped_writing = -1
+        os.waitpid(pid, 0)
+        raise
+    finally:
+        os.close(ready_reading)
+        _close_quietly(mapped_writing)
+    return pid
+
+
+def _report_unshare(ready: int) -> None:
+    """Make the namespace and tell the maker b"u", or the errno as a decimal number."""
+    try:
+        namespaces.unshare(namespaces.NEWUSER)
+    except OSError as error:
+        os.write(ready, b"%d" % (error.errno or 0))
+        os._exit(1)
+    os.write(ready, b"u")
+    os.close(ready)
+
+
+def _check_unshared(answer: bytes) -> None:
+    if answer != b"u":
+        reason = os.strerror(int(answer)) if answer.isdigit() else "the child ended"
+        raise NodeLacks(
+            f"cannot make a user namespace: {reason}",
+            "user namespaces may be disabled: see the sysctls user.max_user_namespaces, kernel.unprivileged_userns_clone, "
+            "kernel.apparmor_restrict_unprivileged_userns; in a container, the outer engine must permit unshare",
+        )
+
+
+def _run_child(enter: Callable[[], None], body: Callable[[], None]) -> NoReturn:
+    status = 1
+    try:
+        enter()
+        _become_root()
+        body()
+        status = 0
+    except (RlError, OSError) as error:
+        text = os_error_text(error) if isinstance(error, OSError) else str(error)
+        os.write(2, f"rl: in the parent namespace: {text}\n".encode())
+    finally:
+        os._exit(status)
+
+
+def _become_root() -> None:
+    """Take UID and GID 0 of the namespace; with one ID mapped we have them already, and setgroups is denied."""
+    if not current_maps_are_single():
+        os.setgroups([])
+    os.setresgid(0, 0, 0)
+    os.setresuid(0, 0, 0)
+
+
+def current_maps_are_single() -> bool:
+    """Tell whether the caller's user namespace has one ID only."""
+    return own_maps().is_single
+
+
+def own_maps() -> IdMaps:
+    """Return the maps of the caller's own user namespace."""
+    return IdMaps(read_map("/proc/self/uid_map"), read_map("/proc/self/gid_map"))
+
+
+def child_maps() -> IdMaps:
+    """Return the maps for a child of the caller's user namespace that shall have all of its IDs."""
+    return identity_of(own_maps())
+
+
+def _close_quietly(descriptor: int) -> None:
+    if descriptor >= 0:
+        os.close(descriptor)
