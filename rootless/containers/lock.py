@@ -1,0 +1,94 @@
+"""The lock that says who may run or change a container: one holder on all nodes that share the data root.
+
+flock(2) where the file system has it (NFS turns it into a byte-range lock on the server). Where it refuses, a file made exclusively
+with the node's name stands for the lock; a killed holder's is taken over on the same node only.
+"""
+
+import contextlib
+import errno
+import fcntl
+import os
+
+from rootless.errors import InUse
+from rootless.linux.process import ProcessId, identify, is_alive
+
+_FILE = "run.lock"
+_STAND_IN = "run.lock.holder"
+
+
+class ContainerLock:
+    """The exclusive lock of one container's folder; held until `release`, or the end of the last process that inherited it."""
+
+    def __init__(self, folder: str) -> None:
+        self._folder = folder
+        self._descriptor = -1
+        self._stand_in = False
+
+    def acquire(self, *, wait: bool = False) -> bool:
+        """Take the lock; False when somebody else has it. Raises `FileNotFoundError` when the container is gone."""
+        descriptor = os.open(f"{self._folder}/{_FILE}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+        except OSError as error:
+            os.close(descriptor)
+            if error.errno == errno.EWOULDBLOCK:
+                return False
+            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+                return self._acquire_stand_in()
+            raise
+        self._descriptor = descriptor
+        return True
+
+    @property
+    def descriptor(self) -> int:
+        """The locked descriptor, which a child may inherit to hold the lock on; -1 with a stand-in."""
+        return self._descriptor
+
+    def release(self) -> None:
+        """Let go of the lock."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+        if self._stand_in:
+            with contextlib.suppress(FileNotFoundError):  # the container was removed with it
+                os.unlink(f"{self._folder}/{_STAND_IN}")
+            self._stand_in = False
+
+    def _acquire_stand_in(self) -> bool:
+        path = f"{self._folder}/{_STAND_IN}"
+        mine = identify(os.getpid())
+        content = f"{os.uname().nodename} {mine.pid} {mine.start_time}"
+        for _attempt in range(2):
+            try:
+                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except FileExistsError:
+                if not _is_stale(path):
+                    return False
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+                continue
+            os.write(descriptor, content.encode())
+            os.close(descriptor)
+            self._stand_in = True
+            return True
+        return False
+
+
+def _is_stale(path: str) -> bool:
+    """Tell whether a stand-in names a process of this node that is gone; another node's is never stale."""
+    try:
+        with open(path, encoding="utf-8") as file:
+            fields = file.read().split()
+    except FileNotFoundError:
+        return True
+    if len(fields) != 3 or fields[0] != os.uname().nodename:
+        return False
+    return not is_alive(ProcessId(int(fields[1]), int(fields[2])))
+
+
+def locked(folder: str, name: str) -> ContainerLock:
+    """Return the container's lock, taken. Raises `InUse` when the container runs or another command works on it."""
+    lock = ContainerLock(folder)
+    if not lock.acquire():
+        raise InUse(f"container {name} is running, or another command works on it", f"stop it first: rl stop {name}")
+    return lock

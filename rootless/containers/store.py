@@ -1,0 +1,179 @@
+"""All containers of a data root: finding, claiming names, and telling the truth about those whose monitor died.
+
+Reading takes no lock. A container of this node whose monitor is gone is repaired by whoever reads it: a surviving init is killed, the
+document says exited, 137, and `--rm` is completed. One of another node is shown as it is and never touched.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from typing import Final
+
+from rootless.containers import clock, documents
+from rootless.containers.documents import Document
+from rootless.containers.lock import ContainerLock
+from rootless.errors import InUse, InvalidInput, NoSuchObject
+from rootless.linux.process import ProcessId, boot_id, is_alive, send_signal, wait_for_end
+from rootless.locations import Locations
+from rootless.storage import trash
+
+MONITOR_DIED: Final = "monitor died"
+NODE_REBOOTED: Final = "the node was rebooted"
+_KILLED: Final = 137
+_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
+_ID_LENGTH: Final = 64
+
+
+class ContainerStore:
+    """The containers in `locations.containers`."""
+
+    def __init__(self, locations: Locations) -> None:
+        self.locations = locations
+
+    def folder(self, container_id: str) -> str:
+        """Return the folder of a container."""
+        return f"{self.locations.containers}/{container_id}"
+
+    def find(self, name_or_id: str) -> Document:
+        """Return the document of a container by its name, its ID, or a prefix of that which is unique, repaired if need be.
+
+        Raises `NoSuchObject`, or `InvalidInput` for an ambiguous prefix.
+        """
+        document = self._read(self._id_of(name_or_id))
+        if document is None:
+            raise _no_such(name_or_id)
+        return document
+
+    def list(self) -> list[Document]:
+        """Return all containers, newest first, repaired if need be; one that vanishes meanwhile is left out."""
+        found = [document for container_id in self._ids() if (document := self._read(container_id)) is not None]
+        return sorted(found, key=lambda document: document["Created"], reverse=True)
+
+    def _ids(self) -> Iterator[str]:
+        with contextlib.suppress(FileNotFoundError):
+            yield from (name for name in os.listdir(self.locations.containers) if len(name) == _ID_LENGTH)
+
+    def _id_of(self, name_or_id: str) -> str:
+        if "/" in name_or_id.strip("/") or not name_or_id.strip("/"):
+            raise _no_such(name_or_id)
+        try:
+            return os.readlink(f"{self.locations.names}/{name_or_id.strip('/')}")
+        except OSError:  # no such name (or a folder's own entry such as ".."): it may be an ID
+            matching = [one for one in self._ids() if one.startswith(name_or_id)]
+        if len(matching) > 1:
+            raise InvalidInput(f"several containers have an ID that begins with {name_or_id}", "give more of it")
+        if not matching:
+            raise _no_such(name_or_id)
+        return matching[0]
+
+    def _read(self, container_id: str) -> Document | None:
+        folder = self.folder(container_id)
+        try:
+            document = documents.read(folder)
+        except (FileNotFoundError, NotADirectoryError):
+            return None
+        return self._repair(folder, document) if self._needs_repair(document) else document
+
+    def _needs_repair(self, document: Document) -> bool:
+        own = document["Rl"]
+        if not document["State"]["Running"] or not is_of_this_node(document):
+            return False
+        return own["BootId"] != boot_id() or own["Monitor"] is None or not is_alive(ProcessId(*own["Monitor"]))
+
+    def _repair(self, folder: str, document: Document) -> Document | None:
+        """Bring the document of a container in line with the truth, under its lock; None when that removed it."""
+        lock = ContainerLock(folder)
+        try:
+            if not lock.acquire():
+                return document  # a new monitor, or another reader, is at work on it
+            document = documents.read(folder)
+        except FileNotFoundError:
+            return None
+        try:
+            if not self._needs_repair(document):
+                return document
+            own = document["Rl"]
+            rebooted = own["BootId"] != boot_id()
+            if not rebooted and own["Init"] is not None:
+                kill_and_wait(ProcessId(*own["Init"]))
+            documents.set_exited(document["State"], _KILLED, NODE_REBOOTED if rebooted else MONITOR_DIED, clock.now())
+            documents.write(folder, document)
+            if document["HostConfig"]["AutoRemove"]:
+                self.remove(document)
+                return None
+            return document
+        finally:
+            lock.release()
+
+    def remove(self, document: Document) -> None:
+        """Remove a container that the caller holds the lock of: its name and record at once, then its files."""
+        trashed = self.remove_record(document)
+        if trashed is not None:
+            trash.delete(self.locations, trashed)
+
+    def remove_record(self, document: Document) -> str | None:
+        """Remove name and record; return where the files went, for `trash.delete`."""
+        self.release_name(document["Name"].lstrip("/"), document["Id"])
+        return trash.throw_away(self.locations, self.folder(document["Id"]), document["Id"])
+
+    def claim_name(self, name: str, container_id: str) -> None:
+        """Claim a name for a container. Raises `InvalidInput`, or `InUse` when another container has it."""
+        check_name(name)
+        os.makedirs(self.locations.names, 0o700, exist_ok=True)
+        path = f"{self.locations.names}/{name}"
+        for _attempt in range(2):
+            try:
+                os.symlink(container_id, path)
+            except FileExistsError:
+                holder = self._holder_of(name)
+                if holder is not None:
+                    raise InUse(
+                        f'the container name "{name}" is already in use by container {holder}',
+                        f"remove that container (rl rm {name}) or choose another name",
+                    ) from None
+                with contextlib.suppress(FileNotFoundError):  # a claim whose maker was killed: its container never came
+                    os.unlink(path)
+                continue
+            return
+        raise InUse(f'the container name "{name}" was claimed at the same time by another command', "try again")
+
+    def _holder_of(self, name: str) -> str | None:
+        try:
+            holder = os.readlink(f"{self.locations.names}/{name}")
+        except FileNotFoundError:
+            return None
+        return holder if os.path.isdir(self.folder(holder)) else None
+
+    def release_name(self, name: str, container_id: str) -> None:
+        """Give a name up, if the container has it."""
+        path = f"{self.locations.names}/{name}"
+        with contextlib.suppress(FileNotFoundError):  # already given up by whoever was here first
+            if os.readlink(path) == container_id:
+                os.unlink(path)
+
+
+def check_name(name: str) -> None:
+    """Raise `InvalidInput` unless `name` is one that Docker takes: [a-zA-Z0-9][a-zA-Z0-9_.-]+."""
+    if len(name) < 2 or name[0] in "_.-" or not set(name) <= _NAME_CHARACTERS or len(name) > 200:
+        raise InvalidInput(f'invalid container name "{name}"', "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, two characters at least")
+
+
+def is_of_this_node(document: Document) -> bool:
+    """Tell whether the container runs, or last ran, on this node."""
+    return document["Rl"]["Node"] in ("", os.uname().nodename)
+
+
+def containers_using_image(locations: Locations, image_id: str) -> list[str]:
+    """Return the IDs of all containers that were made from an image (sha256:…)."""
+    return [document["Id"] for document in ContainerStore(locations).list() if document["Image"] == image_id]
+
+
+def kill_and_wait(process: ProcessId) -> None:
+    """Kill a container's init, if it still lives, and wait for its end: all of its PID namespace ends with it."""
+    if send_signal(process, signal.SIGKILL):
+        wait_for_end(process, 10)
+
+
+def _no_such(name_or_id: str) -> NoSuchObject:
+    return NoSuchObject(f"No such container: {name_or_id}", "rl ps -a lists all containers")

@@ -1,0 +1,180 @@
+"""The container's init: from a fork of the stage, alone in its PID namespace, to the container's own command.
+
+It runs with all capabilities of the container's user namespace until `process.become`. Everything is imported before it starts, and
+`isolation.close_interpreter` has run: from the change of root on, the image's files are data.
+"""
+
+import contextlib
+import os
+import select
+import signal
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from rootless.errors import RlError
+from rootless.linux import mounts, namespaces
+from rootless.linux.process import close_all_except, set_parent_death_signal
+from rootless.linux.sockets import socket
+from rootless.runtime import channel, console, mounting
+from rootless.runtime.process import SeccompFilter, become, execute
+
+
+class InitPlan(NamedTuple):
+    """What init needs to know besides the OCI config."""
+
+    spec: Mapping[str, Any]
+    root: str  # where the root file system is mounted
+    seccomp_filter: SeccompFilter | None
+    stdio: tuple[int, int, int] | None  # None: a terminal of its own, or /dev/null for what is not wanted
+    single_id: bool
+    reaper: bool  # --init: stay as PID 1, forward signals and reap
+
+
+def run(plan: InitPlan, sync: socket) -> NoReturn:
+    """Set the container up, tell the starter `ready`, wait for `start`, and execute; an error is the last event."""
+    try:
+        _set_up(plan, sync)
+        channel.send(sync, "ready")
+        if channel.receive(sync).event != "start":
+            os._exit(1)
+        if plan.reaper:
+            _fork_command(sync)
+        execute(plan.spec["process"], die_with_parent=True, still_wanted=lambda: _is_connected(sync))
+    except (RlError, OSError) as error:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the starter is gone: nobody to tell
+            channel.send_error(sync, error, "cannot start the container")
+    finally:
+        os._exit(1)
+
+
+def _set_up(plan: InitPlan, sync: socket) -> None:
+    spec, process = plan.spec, plan.spec["process"]
+    os.setsid()
+    wanted = [entry["type"] for entry in spec["linux"]["namespaces"]]
+    if "cgroup" in wanted:
+        namespaces.unshare(namespaces.NEWCGROUP)
+    if "uts" in wanted:
+        namespaces.sethostname(spec["hostname"].encode())
+        if spec.get("domainname"):
+            namespaces.setdomainname(spec["domainname"].encode())
+    root = _mount(plan)
+    terminal = _open_terminal(plan, root, sync)
+    _change_root(root)
+    _write_kernel_settings(spec)
+    if process["cwd"] != "/":
+        mounting.make_folder(root, process["cwd"])
+    if spec["root"].get("readonly"):
+        mounts.set_attributes(root, mounts.MOUNT_ATTR_RDONLY, False, "/")
+    _connect_streams(plan, terminal)
+    os.close(root)
+    close_all_except({0, 1, 2, sync.fileno()})
+    become(process, plan.seccomp_filter, single_id=plan.single_id)
+
+
+def _mount(plan: InitPlan) -> int:
+    """Make the mounts below the new root and return a descriptor of it."""
+    linux = plan.spec["linux"]
+    root = os.open(plan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    mounting.mount_all(root, plan.spec["mounts"], single_id=plan.single_id)
+    mounting.mask(root, linux.get("maskedPaths") or ())
+    mounting.make_read_only(root, linux.get("readonlyPaths") or ())
+    return root
+
+
+def _open_terminal(plan: InitPlan, root: int, sync: socket) -> console.Terminal | None:
+    """Open the container's terminal and hand the master to the starter, its only holder from then on."""
+    process = plan.spec["process"]
+    if not process.get("terminal"):
+        return None
+    terminal = console.open_terminal(root, process["user"]["uid"])
+    size = process.get("consoleSize")
+    if size:
+        console.set_size(terminal.master, size["height"], size["width"])
+    console.bind_console(root, terminal.slave)
+    channel.send(sync, "console", [terminal.master])
+    os.close(terminal.master)
+    return terminal
+
+
+def _change_root(root: int) -> None:
+    """Make the mount that `root` refers to the root of the mount namespace and let go of the old one (pivot_root(2), NOTES)."""
+    os.fchdir(root)
+    mounts.pivot_root(".", ".")
+    mounts.unmount(".", mounts.MNT_DETACH)
+    os.chdir("/")
+
+
+def _write_kernel_settings(spec: Mapping[str, Any]) -> None:
+    for key, value in (spec["linux"].get("sysctl") or {}).items():
+        # /proc was mounted by us a moment ago, and nothing of the image runs yet: the path is the kernel's.
+        with open(f"/proc/sys/{key.replace('.', '/')}", "w", encoding="ascii") as file:
+            file.write(str(value))
+
+
+def _connect_streams(plan: InitPlan, terminal: console.Terminal | None) -> None:
+    if terminal is not None:
+        console.make_controlling(terminal.slave)
+        return
+    assert plan.stdio is not None
+    for stream, descriptor in enumerate(plan.stdio):
+        if descriptor >= 0:
+            os.dup2(descriptor, stream)
+        else:
+            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            os.dup2(null, stream)
+            os.close(null)
+
+
+def _is_connected(sync: socket) -> bool:
+    poll = select.poll()
+    poll.register(sync.fileno(), select.POLLRDHUP)
+    return not any(events & (select.POLLHUP | select.POLLRDHUP) for _fd, events in poll.poll(0))
+
+
+def _fork_command(sync: socket) -> None:
+    """With --init: return in a child that shall execute the command; PID 1 stays here, forwards signals and reaps.
+
+    The exit status is the command's; a signal that killed it shows as 128+N.
+    """
+    everything = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
+    signal.pthread_sigmask(signal.SIG_BLOCK, everything)
+    command = os.fork()
+    if command == 0:
+        os.setpgid(0, 0)
+        _take_foreground()
+        return
+    set_parent_death_signal(signal.SIGKILL)
+    if not _is_connected(sync):
+        os._exit(137)
+    sync.close()
+    for stream in range(3):
+        os.close(stream)
+    while True:
+        received = signal.sigwait(everything)
+        if received == signal.SIGCHLD:
+            _reap(command)
+        else:
+            with contextlib.suppress(ProcessLookupError):  # it ended between the signal and here: SIGCHLD follows
+                os.kill(command, received)
+
+
+def _take_foreground() -> None:
+    """Make the caller's process group the foreground one of the terminal, if standard input is one."""
+    if os.isatty(0):
+        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
+        os.tcsetpgrp(0, os.getpgrp())
+        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
+
+
+def _reap(command: int) -> None:
+    while True:
+        try:
+            pid, status = os.waitpid(-1, os.WNOHANG)
+        except ChildProcessError:
+            return
+        if pid == 0:
+            return
+        if pid == command:
+            code = os.waitstatus_to_exitcode(status)
+            os._exit(code if code >= 0 else 128 - code)
+

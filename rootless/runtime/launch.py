@@ -1,0 +1,137 @@
+"""The runtime's face: make a container in two phases, `create` and `start`. Its stages are in `stage`."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from rootless.errors import RlError
+from rootless.linux.process import ProcessId, identify
+from rootless.linux.sockets import packet_pair, socket
+from rootless.namespaces.parent import add_member, fork_into_parent
+from rootless.runtime import channel, stage
+from rootless.runtime.stage import StagePlan
+
+
+class Created(NamedTuple):
+    """A container whose init waits for `start`; the caller owns the descriptors."""
+
+    init: ProcessId
+    pidfd: int
+    sync: socket
+    master: int | None  # of the container's terminal
+    process: dict[str, Any]  # the OCI process as completed by the stage: user, capabilities, HOME
+
+
+class Watcher(NamedTuple):
+    """What the caller does with descriptors of the helpers while the container is being made; it closes them."""
+
+    on_root: Callable[[list[int]], None]
+    on_network: Callable[[list[int]], None]
+
+
+def create(runtime_dir: str, plan: StagePlan, watcher: Watcher, interrupted: Callable[[socket], None]) -> Created:
+    """Make the container up to its waiting init. The caller is single-threaded and a child subreaper.
+
+    `interrupted` blocks until the socket has something to read, and raises `RlError` when a helper died meanwhile.
+    Raises the stage's error after everything that it made is gone.
+    """
+    ours, theirs = packet_pair()
+
+    def outer() -> None:
+        ours.close()
+        stage.run_outer(plan, theirs)
+
+    outer_pid = fork_into_parent(runtime_dir, outer)
+    theirs.close()
+    progress = _Progress(ours, outer_pid)
+    try:
+        created = progress.follow(watcher, interrupted)
+    except (RlError, OSError):
+        progress.abandon()
+        raise
+    add_member(runtime_dir, created.init)
+    return created
+
+
+class _Progress:
+    """What is known of the stages so far."""
+
+    def __init__(self, sync: socket, outer_pid: int) -> None:
+        self._sync = sync
+        self._unreaped = [outer_pid]
+        self._init: ProcessId | None = None
+        self._pidfd = -1
+        self._master: int | None = None
+        self._process: dict[str, Any] = {}
+
+    def follow(self, watcher: Watcher, interrupted: Callable[[socket], None]) -> Created:
+        """Follow the events to `ready`."""
+        while True:
+            interrupted(self._sync)
+            message = channel.receive(self._sync)
+            if message.event == "staged":
+                watcher.on_root(message.descriptors)
+            elif message.event == "network":
+                watcher.on_network(message.descriptors)
+            elif message.event == "created":
+                self._note_created(message)
+            elif message.event == "console":
+                (self._master,) = message.descriptors
+            elif message.event == "ready":
+                return self._finish()
+            elif message.event == "error":
+                raise channel.to_exception(message)
+            else:
+                raise RlError("the container's init ended before it was ready")
+
+    def _note_created(self, message: channel.Message) -> None:
+        (self._pidfd,) = message.descriptors
+        self._process = message.fields["process"]
+        self._reap()
+        self._unreaped = [message.fields["stage"]]
+        with contextlib.suppress(ProcessLookupError):  # it ended already: the next event says why
+            self._init = identify(message.fields["init"])
+
+    def _finish(self) -> Created:
+        self._reap()
+        if self._init is None:
+            raise RlError("the container's init ended before it was ready")
+        return Created(self._init, self._pidfd, self._sync, self._master, self._process)
+
+    def _reap(self) -> None:
+        while self._unreaped:
+            with contextlib.suppress(ChildProcessError):
+                os.waitpid(self._unreaped.pop(), 0)
+
+    def abandon(self) -> None:
+        """End whatever lives of the container: its init by descriptor, the stages by the end of the socket."""
+        self._sync.close()
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+            os.close(self._pidfd)
+        if self._master is not None:
+            os.close(self._master)
+        self._reap()
+        reap_orphans()
+
+
+def start(created: Created) -> None:
+    """Let the waiting init execute the container's command; returns when it has.
+
+    Raises `CommandNotFound` or `CannotInvoke`; init has ended then.
+    """
+    channel.send(created.sync, "start")
+    message = channel.receive(created.sync)
+    created.sync.close()
+    if message.event == "error":
+        raise channel.to_exception(message)
+
+
+def reap_orphans() -> None:
+    """Reap every child that has ended, without waiting."""
+    with contextlib.suppress(ChildProcessError):
+        while os.waitpid(-1, os.WNOHANG)[0]:
+            pass

@@ -1,0 +1,141 @@
+"""The last steps of a container's process: limits, user, capabilities, seccomp, execve. Shared by init and exec.
+
+Their order is forced: the filter needs CAP_SYS_ADMIN unless no_new_privs is set, dropping from the bounding set needs CAP_SETPCAP,
+so both come before the change of user; the parent-death signal is cleared by that change, so it comes after.
+"""
+
+import errno
+import os
+import resource
+import signal
+from collections.abc import Callable, Mapping
+from typing import Any, Final, NoReturn
+
+from rootless.errors import CannotInvoke, CommandNotFound, NodeLacks
+from rootless.linux import capabilities, seccomp
+from rootless.linux.process import set_parent_death_signal
+
+_CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
+_RLIMIT_PREFIX: Final = "RLIMIT_"
+_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
+
+
+class SeccompFilter:
+    """A compiled filter and the flags of seccomp(2) to install it with."""
+
+    def __init__(self, program: bytes, flags: int) -> None:
+        self.program = program
+        self.flags = flags
+
+    def install(self) -> None:
+        """Install the filter in the calling thread."""
+        seccomp.install(self.program, self.flags)
+
+
+def become(process: Mapping[str, Any], seccomp_filter: SeccompFilter | None, *, single_id: bool) -> None:
+    """Take on what an OCI `process` says of limits, user, capabilities and seccomp; all but the working folder and execve."""
+    for limit in process.get("rlimits") or ():
+        number = getattr(resource, _RLIMIT_PREFIX + limit["type"].removeprefix(_RLIMIT_PREFIX))
+        resource.setrlimit(number, (limit["soft"], limit["hard"]))
+    no_new_privileges = bool(process.get("noNewPrivileges"))
+    if no_new_privileges:
+        seccomp.set_no_new_privs()
+    elif seccomp_filter is not None:
+        seccomp_filter.install()
+    sets = process.get("capabilities") or {}
+    masks = {name: capabilities.to_mask(sets.get(name) or ()) for name in _CAPABILITY_SETS}
+    capabilities.limit_bounding(masks["bounding"], capabilities.last_capability())
+    _change_user(process["user"], single_id=single_id)
+    if process["user"]["uid"] == 0:  # for others the change of user has cleared all three
+        capabilities.set_process(masks["effective"], masks["permitted"], masks["inheritable"])
+    if masks["ambient"]:
+        capabilities.set_ambient(masks["ambient"])
+    if no_new_privileges and seccomp_filter is not None:
+        seccomp_filter.install()
+
+
+def _change_user(user: Mapping[str, Any], *, single_id: bool) -> None:
+    uid, gid = user["uid"], user["gid"]
+    os.umask(user.get("umask", 0o022))
+    try:
+        if not single_id:
+            os.setgroups(user.get("additionalGids") or [])
+        os.setresgid(gid, gid, gid)
+        os.setresuid(uid, uid, uid)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        raise NodeLacks(
+            f"cannot run as user {uid}:{gid}: the ID is not mapped into the container",
+            "you have too few subordinate IDs: ask the administrator for a range in /etc/subuid and /etc/subgid",
+        ) from None
+
+
+def reset_signals() -> None:
+    """Undo what the interpreter does to signals, which would be inherited: SIGPIPE, SIGXFSZ ignored; none stays blocked."""
+    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+        signal.signal(number, signal.SIG_DFL)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def execute(process: Mapping[str, Any], *, die_with_parent: bool, still_wanted: Callable[[], bool]) -> NoReturn:
+    """Change to the working folder and execute the command, looked up in the container's own PATH.
+
+    `still_wanted` is asked after the parent-death signal is set: it tells whether the parent lived until then.
+    Raises `CommandNotFound` (127) and `CannotInvoke` (126) with Docker's words.
+    """
+    _change_folder(process["cwd"])
+    arguments = process["args"]
+    environment = dict(entry.partition("=")[::2] for entry in process["env"])
+    reset_signals()
+    if die_with_parent:
+        set_parent_death_signal(signal.SIGKILL)
+    if not still_wanted():
+        os._exit(137)
+    _execute_from_path(arguments, environment)
+
+
+def _change_folder(cwd: str) -> None:
+    try:
+        os.chdir(cwd)
+    except OSError as error:
+        raise CannotInvoke(f'cannot use the working directory "{cwd}": {error.strerror}') from None
+    # CVE-2024-21626: a folder outside of the root that a leaked descriptor leads to has no path from here.
+    if not os.getcwd().startswith("/"):
+        raise CannotInvoke(f'the working directory "{cwd}" lies outside of the container')
+
+
+def _execute_from_path(arguments: list[str], environment: dict[str, str]) -> NoReturn:
+    command = arguments[0]
+    denied: OSError | None = None
+    for path in _candidates(command, environment.get("PATH", _DEFAULT_PATH)):
+        try:
+            os.execve(path, arguments, environment)
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            denied = denied or error
+            if error.errno != errno.EACCES:
+                break
+    if denied is not None:
+        raise CannotInvoke(f'exec: "{command}": {_lower(denied.strerror)}', _exec_hint(denied))
+    if "/" in command:
+        hint = "check the path, and for scripts the interpreter named in #!"
+        raise CommandNotFound(f'exec: "{command}": no such file or directory', hint)
+    raise CommandNotFound(f'exec: "{command}": executable file not found in $PATH')
+
+
+def _candidates(command: str, path: str) -> list[str]:
+    return [command] if "/" in command else [f"{folder or '.'}/{command}" for folder in path.split(":")]
+
+
+def _exec_hint(error: OSError) -> str | None:
+    hints = {
+        errno.EACCES: "the file is not executable for the container's user, or is a directory",
+        errno.ENOEXEC: "a script needs a first line such as #!/bin/sh; a program must be of this machine's architecture",
+    }
+    return hints.get(error.errno or 0)
+
+
+def _lower(text: str | None) -> str:
+    return (text or "error").lower()
