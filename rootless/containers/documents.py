@@ -1,7 +1,7 @@
 """The document of a container, `container.json` in its folder: the JSON of `docker inspect`, and an `Rl` object of our own.
 
-Written whole and renamed; readers take no lock. Two locks guard writers: the folder's `run.lock` is held by the monitor for as long as
-it lives, and whoever changes a container without a monitor takes it too.
+Written whole and renamed; readers take no lock. The folder's `run.lock` guards writers: the monitor holds it for as long as it
+lives, and whoever changes a container without a monitor takes it too.
 """
 
 import json
@@ -68,23 +68,23 @@ class Document(TypedDict):
 
 
 NEVER = "0001-01-01T00:00:00Z"
-_FILE = "container.json"
+FILE = "container.json"
 
 
 def read(folder: str) -> Document:
     """Read the document in a container's folder. Raises `FileNotFoundError` when there is none."""
-    with open(f"{folder}/{_FILE}", "rb", buffering=0) as file:
+    with open(f"{folder}/{FILE}", "rb", buffering=0) as file:
         document: Document = json.loads(file.read())
     return document
 
 
 def write(folder: str, document: Document) -> None:
     """Replace the document atomically. Raises `OSError`; the old one stays then."""
-    temporary = f"{folder}/.{_FILE}.{os.getpid()}"
+    temporary = f"{folder}/.{FILE}.{os.getpid()}"
     try:
         with open(temporary, "w", encoding="utf-8") as file:
             json.dump(document, file)
-        os.rename(temporary, f"{folder}/{_FILE}")
+        os.rename(temporary, f"{folder}/{FILE}")
     except OSError:
         if os.path.exists(temporary):
             os.unlink(temporary)
@@ -101,9 +101,12 @@ def new_state() -> State:
 
 def set_running(state: State, pid: int, now: str) -> None:
     """Note the start."""
-    state.update(Status="running", Running=True, Pid=pid, ExitCode=0, Error="", StartedAt=now, FinishedAt=NEVER)
+    state["Status"], state["Running"], state["Pid"] = "running", True, pid
+    state["ExitCode"], state["Error"] = 0, ""
+    state["StartedAt"], state["FinishedAt"] = now, NEVER
 
 
 def set_exited(state: State, code: int, error: str, now: str) -> None:
     """Note the end, with the exit code and what the engine has to say about it."""
-    state.update(Status="exited", Running=False, Paused=False, Pid=0, ExitCode=code, Error=error, FinishedAt=now)
+    state["Status"], state["Running"], state["Paused"], state["Pid"] = "exited", False, False, 0
+    state["ExitCode"], state["Error"], state["FinishedAt"] = code, error, now

@@ -5,10 +5,12 @@ The client speaks first, one REQUEST:
 
     {"op": "attach", "stdin": bool, "output": bool}   the monitor answers REPLY, then STDOUT and STDERR frames as the container
                                                       writes, until EXIT; the client may send STDIN, STDIN_END, RESIZE at any time
+    {"op": "start"}                                   only from the command that started the monitor: REPLY when the container runs
     {"op": "wait"}                                    the monitor answers REPLY, then EXIT when the container has ended
     {"op": "resize", "rows": n, "columns": n}         REPLY
 
-REPLY is {} or {"error": text}. EXIT is {"status": n, "error": text, "exit": engine status or null}; after it the monitor closes.
+REPLY is {}, or {"error": text, "kind": class in rootless.errors, "hint": text or null}. EXIT is {"status": n, "error": text}; after
+it the monitor closes.
 With a terminal all output is STDOUT. A client that breaks these rules is dropped; the container does not notice.
 """
 

@@ -8,12 +8,14 @@ import contextlib
 import errno
 import fcntl
 import os
+import time
 
 from rootless.errors import InUse
 from rootless.linux.process import ProcessId, identify, is_alive
 
 _FILE = "run.lock"
 _STAND_IN = "run.lock.holder"
+_TIDYING_SECONDS = 5.0
 
 
 class ContainerLock:
@@ -24,11 +26,23 @@ class ContainerLock:
         self._descriptor = -1
         self._stand_in = False
 
-    def acquire(self, *, wait: bool = False) -> bool:
+    def acquire_within(self, seconds: float) -> bool:
+        """Take the lock as soon as its holder lets go, but wait no longer than `seconds`; else as `acquire`.
+
+        The short poll is for a monitor that has told of its container's end and is tidying up.
+        """
+        deadline = time.monotonic() + seconds
+        while not self.acquire():
+            if time.monotonic() >= deadline:
+                return False
+            time.sleep(0.005)
+        return True
+
+    def acquire(self) -> bool:
         """Take the lock; False when somebody else has it. Raises `FileNotFoundError` when the container is gone."""
         descriptor = os.open(f"{self._folder}/{_FILE}", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | (0 if wait else fcntl.LOCK_NB))
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except OSError as error:
             os.close(descriptor)
             if error.errno == errno.EWOULDBLOCK:
@@ -89,6 +103,6 @@ def _is_stale(path: str) -> bool:
 def locked(folder: str, name: str) -> ContainerLock:
     """Return the container's lock, taken. Raises `InUse` when the container runs or another command works on it."""
     lock = ContainerLock(folder)
-    if not lock.acquire():
+    if not lock.acquire_within(_TIDYING_SECONDS):
         raise InUse(f"container {name} is running, or another command works on it", f"stop it first: rl stop {name}")
     return lock

@@ -1,7 +1,7 @@
 """All containers of a data root: finding, claiming names, and telling the truth about those whose monitor died.
 
-Reading takes no lock. A container of this node whose monitor is gone is repaired by whoever reads it: a surviving init is killed, the
-document says exited, 137, and `--rm` is completed. One of another node is shown as it is and never touched.
+Reading takes no lock. A container of this node whose monitor is gone is repaired by whoever reads it: a surviving init is killed,
+the document says exited, 137, and `--rm` is completed. One of another node is shown as it is and never touched.
 """
 
 import contextlib
@@ -143,7 +143,17 @@ class ContainerStore:
             holder = os.readlink(f"{self.locations.names}/{name}")
         except FileNotFoundError:
             return None
-        return holder if os.path.isdir(self.folder(holder)) else None
+        folder = self.folder(holder)
+        if os.path.exists(f"{folder}/{documents.FILE}"):
+            return holder
+        # Its maker holds the lock from before the claim until the document is there.
+        lock = ContainerLock(folder)
+        try:
+            return None if lock.acquire() else holder
+        except FileNotFoundError:
+            return None
+        finally:
+            lock.release()
 
     def release_name(self, name: str, container_id: str) -> None:
         """Give a name up, if the container has it."""
@@ -156,7 +166,7 @@ class ContainerStore:
 def check_name(name: str) -> None:
     """Raise `InvalidInput` unless `name` is one that Docker takes: [a-zA-Z0-9][a-zA-Z0-9_.-]+."""
     if len(name) < 2 or name[0] in "_.-" or not set(name) <= _NAME_CHARACTERS or len(name) > 200:
-        raise InvalidInput(f'invalid container name "{name}"', "only [a-zA-Z0-9][a-zA-Z0-9_.-] are allowed, two characters at least")
+        raise InvalidInput(f'invalid container name "{name}"', "allowed are [a-zA-Z0-9][a-zA-Z0-9_.-], two characters at least")
 
 
 def is_of_this_node(document: Document) -> bool:

@@ -1,0 +1,199 @@
+"""The clients of one container's monitor: who is attached, what they are sent, what they send.
+
+Output is paced by the slowest attached client: `is_congested` tells when to stop reading from the container. A client that hangs up
+or breaks the protocol of `frames` is dropped, and the container does not notice.
+"""
+
+import json
+from collections.abc import Callable
+from typing import Any, Final, NamedTuple
+
+from rootless.containers import frames
+from rootless.containers.loop import READABLE, WRITABLE, Loop
+from rootless.linux.sockets import socket
+
+_CONGESTED: Final = 1 << 20
+_READ_SIZE: Final = 1 << 16
+
+
+class Actions(NamedTuple):
+    """What clients may ask of the monitor."""
+
+    on_input: Callable[[bytes], bool]  # False: no more for now; `Clients.resume_input` is called later
+    on_input_end: Callable[[], None]
+    on_resize: Callable[[int, int], None]
+    on_drained: Callable[[], None]
+
+
+class _Client:
+    """One connection."""
+
+    def __init__(self, sock: socket) -> None:
+        sock.setblocking(False)
+        self.sock = sock
+        self.decoder = frames.Decoder()
+        self.backlog = bytearray()
+        self.asked = False
+        self.wants_output = False
+        self.wants_exit = False
+        self.sends_input = False
+        self.paused = False
+        self.closing = False
+
+
+class Clients:
+    """All connections of a monitor."""
+
+    def __init__(self, loop: Loop, actions: Actions) -> None:
+        self._loop = loop
+        self._actions = actions
+        self._clients: list[_Client] = []
+
+    def add(self, sock: socket) -> None:
+        """Serve a new connection, whose first frame is a request."""
+        client = _Client(sock)
+        self._clients.append(client)
+        self._watch(client)
+
+    def add_starter(self, sock: socket) -> None:
+        """Serve the command that starts the container: it is attached from before the first output on, if it asks for that.
+
+        Waits for its request; `reply_started` answers it.
+        """
+        client = _Client(sock)
+        sock.setblocking(True)
+        while not client.asked:
+            received = sock.recv(_READ_SIZE)
+            if not received:
+                return  # it was killed; the container goes on
+            for kind, payload in client.decoder.feed(received):
+                self._take_request(client, kind, payload, answer=False)
+        sock.setblocking(False)
+        self._clients.append(client)
+
+    def reply_to_starter(self, reply: dict[str, Any]) -> None:
+        """Answer the request of the starter, the only client so far."""
+        for client in list(self._clients):
+            self._send(client, frames.encode(frames.REPLY, json.dumps(reply).encode()))
+            self._watch(client)
+
+    def send_output(self, kind: int, content: bytes) -> None:
+        """Send what the container wrote to every attached client."""
+        if any(client.wants_output for client in self._clients):
+            frame = frames.encode(kind, content)
+            for client in list(self._clients):
+                if client.wants_output:
+                    self._send(client, frame)
+
+    @property
+    def is_congested(self) -> bool:
+        """Whether some attached client has not taken what it was sent yet."""
+        return any(len(client.backlog) > _CONGESTED for client in self._clients)
+
+    def finish(self, exit_report: dict[str, Any]) -> None:
+        """Tell all clients of the container's end and, when each has taken it or hung up, return."""
+        frame = frames.encode(frames.EXIT, json.dumps(exit_report).encode())
+        for client in list(self._clients):
+            if client.wants_exit:
+                self._send(client, frame)
+            client.closing = True
+            if not client.backlog:
+                self._drop(client)
+        while self._clients:
+            self._loop.run_once(None)
+
+    def resume_input(self) -> None:
+        """Read again from clients whose input had nowhere to go."""
+        for client in list(self._clients):
+            if client.paused:
+                client.paused = False
+                self._watch(client)
+
+    def _watch(self, client: _Client) -> None:
+        mask = (0 if client.paused else READABLE) | (WRITABLE if client.backlog else 0)
+        self._loop.watch(client.sock.fileno(), mask, lambda events: self._on_events(client, events))
+
+    def _on_events(self, client: _Client, events: int) -> None:
+        if events & WRITABLE:
+            self._flush(client)
+        if client in self._clients and events & ~WRITABLE:
+            self._receive(client)
+
+    def _receive(self, client: _Client) -> None:
+        try:
+            received = client.sock.recv(_READ_SIZE)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            received = b""
+        if not received:
+            self._drop(client)
+            return
+        try:
+            for kind, payload in client.decoder.feed(received):
+                self._take(client, kind, payload)
+        except (frames.FrameError, ValueError, KeyError, TypeError):  # not our protocol: JSON of another shape, too
+            self._drop(client)
+
+    def _take(self, client: _Client, kind: int, payload: bytes) -> None:
+        if kind == frames.STDIN and client.sends_input:
+            if not self._actions.on_input(payload):
+                client.paused = True
+                self._watch(client)
+        elif kind == frames.STDIN_END and client.sends_input:
+            self._actions.on_input_end()
+        elif kind == frames.RESIZE and client.wants_output:
+            size = json.loads(payload)
+            self._actions.on_resize(int(size["rows"]), int(size["columns"]))
+        else:
+            self._take_request(client, kind, payload, answer=True)
+
+    def _take_request(self, client: _Client, kind: int, payload: bytes, *, answer: bool) -> None:
+        if kind != frames.REQUEST:
+            raise frames.FrameError(f"frame of kind {kind} out of turn")
+        request = json.loads(payload)
+        reply: dict[str, Any] = {}
+        client.asked = True
+        if request["op"] == "attach":
+            client.wants_exit = True
+            client.wants_output = bool(request.get("output", True))
+            client.sends_input = bool(request.get("stdin"))
+        elif request["op"] == "wait":
+            client.wants_exit = True
+        elif request["op"] == "start":
+            pass  # a detached start: the answer is all it wants
+        elif request["op"] == "resize":
+            self._actions.on_resize(int(request["rows"]), int(request["columns"]))
+        else:
+            reply = {"error": f"unknown request: {request['op']}"}
+        if answer:
+            self._send(client, frames.encode(frames.REPLY, json.dumps(reply).encode()))
+
+    def _send(self, client: _Client, content: bytes) -> None:
+        client.backlog += content
+        self._flush(client)
+
+    def _flush(self, client: _Client) -> None:
+        was_congested = self.is_congested
+        try:
+            while client.backlog:
+                del client.backlog[: client.sock.send(client.backlog)]
+        except BlockingIOError:
+            pass  # the rest goes when the socket is writable
+        except (BrokenPipeError, ConnectionResetError):
+            self._drop(client)
+            return
+        if client.closing and not client.backlog:
+            self._drop(client)
+        else:
+            self._watch(client)
+        if was_congested and not self.is_congested:
+            self._actions.on_drained()
+
+    def _drop(self, client: _Client) -> None:
+        was_congested = self.is_congested
+        self._clients.remove(client)
+        self._loop.forget(client.sock.fileno())
+        client.sock.close()
+        if was_congested and not self.is_congested:
+            self._actions.on_drained()

@@ -1,0 +1,65 @@
+"""The processes that serve one container: `slirp_net` and `fuse_overlay`, as seen from its monitor.
+
+Theory of operation. A helper is executed in the parent namespace before what it serves exists, so that its interpreter starts
+while the container is being made. It has one descriptor of us, its end of a packet socket: requests are JSON objects with descriptors, each
+answered by one object, {"ok": true} or {"error": text}. `guard` gives it the container's init as a pidfd; from then on the end of
+file on the socket, which only our death can bring about, makes it kill init and end.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Sequence
+from typing import Any
+
+from rootless.linux.process import close_all_except
+from rootless.linux.sockets import packet_pair, receive_packet, send_packet
+from rootless.namespaces.parent import fork_into_parent
+
+
+class Helper:
+    """One helper process of ours; it ends with us."""
+
+    def __init__(self, runtime_dir: str, module: str, errors: int) -> None:
+        """Execute `python -I -m module FD`; what it says on standard error goes to the descriptor `errors`."""
+        self.module = module
+        self._socket, theirs = packet_pair()
+
+        def execute() -> None:
+            _execute(module, theirs.fileno(), errors)
+
+        self.pid = fork_into_parent(runtime_dir, execute)
+        theirs.close()
+
+    @property
+    def descriptor(self) -> int:
+        """What becomes readable with an answer, or with the helper's end."""
+        return self._socket.fileno()
+
+    def request(self, operation: str, descriptors: Sequence[int] = (), **fields: Any) -> None:
+        """Send a request and do not wait for the answer. Raises `OSError` when the helper is gone."""
+        send_packet(self._socket, json.dumps({"op": operation, **fields}).encode(), descriptors)
+
+    def answer(self) -> dict[str, Any] | None:
+        """Return the next answer, or None when the helper has ended."""
+        try:
+            payload, _descriptors = receive_packet(self._socket)
+        except ConnectionResetError:
+            return None
+        return json.loads(payload) if payload else None
+
+    def close(self) -> None:
+        """Close the socket, which ends the helper, and reap it."""
+        self._socket.close()
+        os.waitpid(self.pid, 0)
+
+
+def _execute(module: str, control: int, errors: int) -> None:
+    """Become the helper; runs in the parent namespace, in a fork of ours."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    for stream, descriptor in ((0, null), (1, null), (2, errors)):
+        os.dup2(descriptor, stream)
+    os.set_inheritable(control, True)
+    close_all_except({0, 1, 2, control})
+    os.chdir("/")
+    os.execv(sys.executable, [sys.executable, "-I", "-m", module, str(control)])

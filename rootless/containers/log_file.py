@@ -1,0 +1,51 @@
+"""A container's log in Docker's json-file format: one object a line, {"log": text, "stream": name, "time": RFC 3339}."""
+
+import os
+from json.encoder import encode_basestring_ascii
+
+from rootless.containers import clock
+
+_MAX_PARTIAL = 16 << 10
+"""Bytes of a line without end that become an entry of their own, as in Docker."""
+
+
+class LogFile:
+    """Appends entries; lines of a stream are put together from the pieces in which they arrive."""
+
+    def __init__(self, path: str) -> None:
+        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+        self._partial = {"stdout": b"", "stderr": b""}
+
+    def write(self, stream: str, content: bytes) -> None:
+        """Log what a stream wrote; an unfinished line is kept for later."""
+        lines = _split(self._partial[stream] + content)
+        self._partial[stream] = b""
+        if lines and not lines[-1].endswith(b"\n") and len(lines[-1]) < _MAX_PARTIAL:
+            self._partial[stream] = lines.pop()
+        self._append(stream, lines)
+
+    def flush(self) -> None:
+        """Log the unfinished lines as they are."""
+        for stream, line in self._partial.items():
+            if line:
+                self._append(stream, [line])
+                self._partial[stream] = b""
+
+    def _append(self, stream: str, lines: list[bytes]) -> None:
+        end = f',"stream":"{stream}","time":"{clock.now()}"}}\n'
+        entries = [f'{{"log":{encode_basestring_ascii(line.decode("utf-8", "replace"))}{end}' for line in lines]
+        if entries:
+            _write_all(self._descriptor, "".join(entries).encode())
+
+
+def _split(content: bytes) -> list[bytes]:
+    """Split after each line feed and nowhere else, unlike `splitlines`."""
+    lines = content.split(b"\n")
+    complete = [line + b"\n" for line in lines[:-1]]
+    return [*complete, lines[-1]] if lines[-1] else complete
+
+
+def _write_all(descriptor: int, content: bytes) -> None:
+    view = memoryview(content)
+    while view:
+        view = view[os.write(descriptor, view) :]

@@ -1,0 +1,49 @@
+"""A plain event loop over epoll(7): descriptors and what to do when they are ready. One a process, no threads, no timers."""
+
+import select
+from collections.abc import Callable
+from typing import Final
+
+READABLE: Final = select.EPOLLIN | select.EPOLLRDHUP
+WRITABLE: Final = select.EPOLLOUT
+
+
+class Loop:
+    """Calls back with the event mask until `stop`."""
+
+    def __init__(self) -> None:
+        self._epoll = select.epoll()
+        self._callbacks: dict[int, Callable[[int], None]] = {}
+        self._masks: dict[int, int] = {}
+        self._running = True
+
+    def watch(self, descriptor: int, mask: int, callback: Callable[[int], None]) -> None:
+        """Watch a descriptor, or change what is watched; a mask of 0 keeps only errors and hang-ups."""
+        if descriptor not in self._masks:
+            self._epoll.register(descriptor, mask)
+        elif self._masks[descriptor] != mask:
+            self._epoll.modify(descriptor, mask)
+        self._masks[descriptor] = mask
+        self._callbacks[descriptor] = callback
+
+    def forget(self, descriptor: int) -> None:
+        """Stop watching; call it before the descriptor is closed."""
+        if self._masks.pop(descriptor, None) is not None:
+            self._epoll.unregister(descriptor)
+            del self._callbacks[descriptor]
+
+    def stop(self) -> None:
+        """Let `run` return after the current callback."""
+        self._running = False
+
+    def run(self) -> None:
+        """Wait and call back until `stop`."""
+        while self._running:
+            self.run_once(None)
+
+    def run_once(self, seconds: float | None) -> None:
+        """Wait for events once, at most `seconds`, and call back for each."""
+        for descriptor, events in self._epoll.poll(seconds):
+            callback = self._callbacks.get(descriptor)  # an earlier callback of this round may have forgotten it
+            if callback is not None:
+                callback(events)

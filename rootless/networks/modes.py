@@ -1,0 +1,106 @@
+"""What `--network` asks for: no network, the node's own, or a private one with a stack in user space."""
+
+from typing import Any, Final, NamedTuple
+
+from rootless.errors import InvalidInput
+from rootless.linux.interfaces import Interfaces, create_tap
+
+DEVICE: Final = "eth0"
+HOST_NAMES: Final = ("host.containers.internal", "host.docker.internal")
+
+
+class PrivateNetwork(NamedTuple):
+    """The addresses of a container's private network (IPv4) and what its stack may do."""
+
+    address: str = "10.0.2.100"
+    prefix: int = 24
+    gateway: str = "10.0.2.2"
+    dns: str = "10.0.2.3"
+    mtu: int = 65520
+    mac: str = "02:00:0a:00:02:64"
+    gateway_mac: str = "02:00:0a:00:02:02"
+    allow_host_loopback: bool = False
+
+
+class Network(NamedTuple):
+    """A parsed `--network`: `mode` is none, host or slirp; only slirp has a `private` part."""
+
+    mode: str
+    private: PrivateNetwork | None = None
+
+
+def parse(text: str) -> Network:
+    """Parse none, host, slirp (also Docker's `bridge` and `default`), slirp:mtu=N,allow_host_loopback=true. Raises `InvalidInput`."""
+    mode, _, option_text = text.partition(":")
+    if mode in ("none", "host") and not option_text:
+        return Network(mode)
+    if mode in ("slirp", "bridge", "default", ""):
+        return Network("slirp", _with_options(PrivateNetwork(), option_text))
+    raise InvalidInput(f"unknown network: {text}", "choose none, host or slirp[:mtu=N,allow_host_loopback=true]")
+
+
+def _with_options(private: PrivateNetwork, option_text: str) -> PrivateNetwork:
+    for option in filter(None, option_text.split(",")):
+        name, _, value = option.partition("=")
+        if name == "mtu" and value.isdecimal() and 576 <= int(value) <= 65520:
+            private = private._replace(mtu=int(value))
+        elif name == "allow_host_loopback" and value in ("true", "false"):
+            private = private._replace(allow_host_loopback=value == "true")
+        else:
+            raise InvalidInput(
+                f'invalid option of the network slirp: "{option}"', "known are mtu=576..65520 and allow_host_loopback=true|false"
+            )
+    return private
+
+
+def make_device(network: Network) -> int | None:
+    """Set up the caller's new network namespace; returns the tap's descriptor where there is one, which the caller closes.
+
+    Nothing is made in the node's own namespace (mode host). Raises `OSError`, for /dev/net/tun with that path.
+    """
+    if network.mode == "host":
+        return None
+    interfaces = Interfaces()
+    try:
+        interfaces.set_up("lo")
+        return None if network.private is None else _make_tap(interfaces, network.private)
+    finally:
+        interfaces.close()
+
+
+def _make_tap(interfaces: Interfaces, private: PrivateNetwork) -> int:
+    tap = create_tap(DEVICE)
+    interfaces.set_mtu(DEVICE, private.mtu)
+    interfaces.set_mac(DEVICE, private.mac)
+    interfaces.set_address(DEVICE, private.address, private.prefix)
+    interfaces.set_up(DEVICE)
+    interfaces.add_default_route(private.gateway)
+    return tap
+
+
+def attach_request(private: PrivateNetwork) -> dict[str, Any]:
+    """Return the fields of `slirp_net`'s request `attach`."""
+    return {
+        "address": f"{private.address}/{private.prefix}",
+        "gateway": private.gateway,
+        "dns": private.dns,
+        "mtu": private.mtu,
+        "mac": private.mac,
+        "gateway_mac": private.gateway_mac,
+        "allow_host_loopback": private.allow_host_loopback,
+        "names": dict.fromkeys(HOST_NAMES, private.gateway),
+    }
+
+
+def settings(network: Network) -> dict[str, Any]:
+    """Return Docker's NetworkSettings for a running container."""
+    private = network.private
+    endpoint = {
+        "NetworkID": network.mode,
+        "Gateway": private.gateway if private else "",
+        "IPAddress": private.address if private else "",
+        "IPPrefixLen": private.prefix if private else 0,
+        "MacAddress": private.mac if private else "",
+    }
+    shown = {key: value for key, value in endpoint.items() if key != "NetworkID"}
+    return {**shown, "Ports": {}, "Networks": {network.mode: endpoint}}
