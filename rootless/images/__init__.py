@@ -1,1 +1,1 @@
-"""Images: references, the content store, unpacked layers."""
+"""Images: references, manifests, the content store, unpacking, pulling and removing (DESIGN section 3)."""

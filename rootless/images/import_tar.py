@@ -1,0 +1,139 @@
+"""Making an image of one layer from a root file system's tar (`rl import`)."""
+
+import datetime
+import json
+import os
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, Final
+
+from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
+from rootless.images import media_types, platform, reference
+from rootless.images.blobs import BlobWriter, write_blob
+from rootless.images.changes import apply_changes
+from rootless.images.compression import BLOCK
+from rootless.images.layout import Layout
+from rootless.images.manifest import Blob
+from rootless.images.store import Image, ImageStore, NewImage
+from rootless.images.unpack_image import unpack_new_layer
+from rootless.locations import Locations
+
+_XZ: Final = b"\xfd7zXZ\0"
+_BZIP2: Final = b"BZh"
+_TRIES: Final = 3
+
+
+def import_tar(
+    locations: Locations,
+    source: IO[bytes],
+    name: str | None,
+    *,
+    changes: Iterable[str] = (),
+    message: str = "",
+    created: str | None = None,
+) -> Image:
+    """Make an image from a tar, plain or compressed by gzip, zstd, xz or bzip2, and return it.
+
+    `name` is a reference, or None for an image without a name; `changes` are Dockerfile instructions; `created` is RFC
+    3339 text, by default now. The caller is single-threaded. Raises `InvalidInput`, `CorruptImage`, `NodeLacks`,
+    `OSError`; nothing is kept then.
+    """
+    target = None if name is None else reference.parse(name)
+    if target is not None and target.digest is not None:
+        raise InvalidInput(f"cannot name an image by a digest: {name!r}", "give NAME[:TAG]")
+    settings: dict[str, Any] = {}
+    apply_changes(settings, changes)
+    store = ImageStore(locations)
+    layer = _store_layer(store.layout, source)
+    for _ in range(_TRIES):
+        diff_id, size = unpack_new_layer(locations, store.layout.blob_path(layer.digest))
+        config = _config(settings, diff_id, message, created or _now())
+        new = _write_documents(store.layout, layer, config, diff_id, size)
+        if store.add(new, target.name if target else None):
+            return store.get(new.id)
+    raise NoSuchObject("the new image's layer is removed again and again by another process")
+
+
+def _store_layer(layout: Layout, source: IO[bytes]) -> Blob:
+    """Write the tar into the store as it is; only forms that no layer may have (xz, bzip2) are decompressed."""
+    first = source.read(BLOCK)
+    if not first:
+        raise InvalidInput("the archive to import is empty")
+    with BlobWriter(layout) as writer:
+        for block in _layer_blocks(first, source):
+            writer.write(block)
+        digest = writer.commit()
+    suffix = "+gzip" if first[:2] == b"\x1f\x8b" else "+zstd" if first[:4] == b"\x28\xb5\x2f\xfd" else ""
+    return Blob(digest, writer.size, media_types.OCI_LAYER + suffix)
+
+
+def _layer_blocks(first: bytes, source: IO[bytes]) -> Iterator[bytes]:
+    if first.startswith(_XZ):
+        import lzma  # only for xz
+
+        yield from _decompressed(lzma.LZMADecompressor(), first, source, lzma.LZMAError)
+    elif first.startswith(_BZIP2):
+        import bz2  # only for bzip2
+
+        yield from _decompressed(bz2.BZ2Decompressor(), first, source, OSError)
+    else:
+        block = first
+        while block:
+            yield block
+            block = source.read(BLOCK)
+
+
+def _decompressed(decompressor: Any, first: bytes, source: IO[bytes], failure: type[Exception]) -> Iterator[bytes]:
+    pending = first
+    try:
+        while not decompressor.eof:
+            if decompressor.needs_input and not pending and not (pending := source.read(BLOCK)):
+                raise CorruptImage("the archive to import ends in the middle")
+            yield decompressor.decompress(pending, BLOCK)
+            pending = b""
+    except failure as error:
+        raise CorruptImage(f"the archive to import is broken: {error}") from error
+
+
+def _config(settings: dict[str, Any], diff_id: str, message: str, created: str) -> dict[str, Any]:
+    machine = platform.of_machine()
+    config: dict[str, Any] = {"created": created, "architecture": machine.architecture, "os": machine.os}
+    if machine.variant:
+        config["variant"] = machine.variant
+    return {
+        **config,
+        "config": settings,
+        "rootfs": {"type": "layers", "diff_ids": [diff_id]},
+        "history": [{"created": created, "comment": message or "Imported from -"}],
+    }
+
+
+def _write_documents(layout: Layout, layer: Blob, config: dict[str, Any], diff_id: str, size: int) -> NewImage:
+    config_content = _encoded(config)
+    config_digest = write_blob(layout, config_content)
+    manifest = _encoded(
+        {
+            "schemaVersion": 2,
+            "mediaType": media_types.OCI_MANIFEST,
+            "config": {"mediaType": media_types.OCI_CONFIG, "digest": config_digest, "size": len(config_content)},
+            "layers": [{"mediaType": layer.media_type, "digest": layer.digest, "size": layer.size}],
+        }
+    )
+    manifest_digest = write_blob(layout, manifest)
+    return NewImage(
+        id=config_digest,
+        manifest=Blob(manifest_digest, len(manifest), media_types.OCI_MANIFEST),
+        blobs=(manifest_digest, config_digest, layer.digest),
+        layer_keys=(diff_id,),
+        size=size,
+        source_digest=None,
+    )
+
+
+def _encoded(document: dict[str, Any]) -> bytes:
+    return json.dumps(document, separators=(",", ":"), ensure_ascii=False).encode()
+
+
+def _now() -> str:
+    epoch = os.environ.get("SOURCE_DATE_EPOCH")  # reproducible-builds.org
+    moment = datetime.datetime.fromtimestamp(int(epoch), datetime.UTC) if epoch else datetime.datetime.now(datetime.UTC)
+    return moment.isoformat().replace("+00:00", "Z")

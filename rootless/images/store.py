@@ -1,0 +1,268 @@
+"""Finding, listing, adding and naming images in the content store; what `rl run` reads of an image (a few small files)."""
+
+import os
+from typing import Any, NamedTuple
+
+from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
+from rootless.images import layers, media_types, reference
+from rootless.images.layout import IMAGE_ID, REF_NAME, SOURCE_DIGEST, UNPACKED_SIZE, Descriptor, Layout, annotation
+from rootless.images.manifest import Blob, diff_ids_of, parse_manifest
+from rootless.locations import Locations
+
+
+class Image(NamedTuple):
+    """An image of the store.
+
+    `id` is the config's digest; `names` are whole names (`docker.io/library/alpine:latest`), `repo_digests` names with
+    the digest that the registry gave; `layer_keys` are bottom first; `size` is the bytes of all unpacked files;
+    `created` is RFC 3339 text or "".
+    """
+
+    id: str
+    names: tuple[str, ...]
+    repo_digests: tuple[str, ...]
+    manifest_digest: str
+    manifest: dict[str, Any]
+    config: dict[str, Any]
+    diff_ids: tuple[str, ...]
+    layer_keys: tuple[str, ...]
+    size: int
+    created: str
+
+
+class NewImage(NamedTuple):
+    """What `ImageStore.add` needs: `id` and `blobs` are digests, `source_digest` what a registry gave, `size` bytes unpacked."""
+
+    id: str
+    manifest: Blob
+    blobs: tuple[str, ...]
+    layer_keys: tuple[str, ...]
+    size: int
+    source_digest: str | None
+
+
+class ImageStore:
+    """The images of one user. Reading takes no lock; each change is one replacement of index.json under the store's lock."""
+
+    def __init__(self, locations: Locations) -> None:
+        self.locations = locations
+        self.layout = Layout(locations)
+
+    def find(self, name: str) -> Image | None:
+        """Return the image that `name` means, or None.
+
+        Tried in order: a whole ID; a name by Docker's rules, then under `localhost/`, then, for a short name, in any
+        registry where it is the whole path; a prefix of an ID. Raises `InvalidInput` where a prefix has several
+        meanings or a name is malformed.
+        """
+        descriptors = self.layout.descriptors()
+        descriptor = self.find_descriptor(descriptors, name)
+        return None if descriptor is None else self._image(descriptor, descriptors)
+
+    def get(self, name: str) -> Image:
+        """Return the image that `name` means. Raises `NoSuchObject`."""
+        image = self.find(name)
+        if image is None:
+            raise no_such_image(name)
+        return image
+
+    def find_descriptor(self, descriptors: list[Descriptor], name: str) -> Descriptor | None:
+        """Return the descriptor in `descriptors` that `name` means, by the rules of `find`, or None."""
+        as_id = name.removeprefix("sha256:")
+        whole_id = f"sha256:{as_id}" if len(as_id) == 64 and reference.may_be_id(name) else None
+        if whole_id:
+            return next((found for found in descriptors if self.image_id(found) == whole_id), None)
+        if not name.startswith("sha256:"):
+            found = _by_name(descriptors, name)
+            if found is not None:
+                return found
+        return self._by_prefix(descriptors, name) if reference.may_be_id(name) else None
+
+    def image_id(self, descriptor: Descriptor) -> str:
+        """Return the ID of a descriptor's image: from our annotation, or from the manifest where another tool wrote the index."""
+        noted = annotation(descriptor, IMAGE_ID)
+        return noted if noted is not None else parse_manifest(self._manifest(descriptor)[1]).config.digest
+
+    def tag(self, name: str, new_name: str) -> None:
+        """Give an image one more name; an image that had it loses it (Docker's `tag`). Raises `NoSuchObject`, `InvalidInput`."""
+        target = reference.parse(new_name)
+        if target.digest is not None:
+            raise InvalidInput(f"cannot tag with a digest: {new_name!r}", "give NAME[:TAG]")
+        with self.layout.locked():
+            descriptors = self.layout.descriptors()
+            source = self.find_descriptor(descriptors, name)
+            if source is None:
+                raise no_such_image(name)
+            annotations = {key: value for key, value in source.get("annotations", {}).items() if key != SOURCE_DIGEST}
+            add_name(descriptors, {**source, "annotations": annotations}, target.name)
+            self.layout.replace_descriptors(descriptors)
+
+    def add(self, added: NewImage, name: str | None) -> bool:
+        """Put an image into the index under `name` (a whole name, or None); False where a blob or layer of it has vanished.
+
+        That happens where another process removed an image that shared them; the caller gets them again.
+        """
+        with self.layout.locked():
+            if not all(self.layout.has_blob(digest) for digest in added.blobs):
+                return False
+            if not all(layers.is_unpacked(self.locations, key) for key in added.layer_keys):
+                return False
+            annotations = {IMAGE_ID: added.id, UNPACKED_SIZE: str(added.size)}
+            if added.source_digest:
+                annotations[SOURCE_DIGEST] = added.source_digest
+            descriptor = {
+                "mediaType": added.manifest.media_type,
+                "digest": added.manifest.digest,
+                "size": added.manifest.size,
+                "annotations": annotations,
+            }
+            descriptors = self.layout.descriptors()
+            add_name(descriptors, descriptor, name)
+            self.layout.replace_descriptors(descriptors)
+        return True
+
+    def _by_prefix(self, descriptors: list[Descriptor], prefix: str) -> Descriptor | None:
+        wanted = prefix if prefix.startswith("sha256:") else f"sha256:{prefix}"
+        found = {self.image_id(one): one for one in descriptors if self.image_id(one).startswith(wanted)}
+        if len(found) > 1:
+            raise InvalidInput(f"{prefix!r} is the beginning of {len(found)} image IDs", "give more digits, or a name")
+        return next(iter(found.values()), None)
+
+    def _manifest(self, descriptor: Descriptor) -> tuple[str, dict[str, Any]]:
+        """Return digest and content of a descriptor's manifest; of an index (another tool's) the one for this machine."""
+        digest = descriptor.get("digest")
+        if not isinstance(digest, str) or not reference.is_digest(digest):
+            raise CorruptImage(f"index.json has an invalid digest: {digest!r:.100}")
+        document = self.layout.read_document(digest)
+        if descriptor.get("mediaType") in media_types.INDEXES:
+            from rootless.images import platform  # only for a layout that another tool wrote
+
+            digest = platform.choose(document, platform.of_machine()).digest
+            document = self.layout.read_document(digest)
+        return digest, document
+
+    def _image(self, descriptor: Descriptor, descriptors: list[Descriptor]) -> Image:
+        digest, document = self._manifest(descriptor)
+        manifest = parse_manifest(document)
+        config = self.layout.read_document(manifest.config.digest)
+        diff_ids = diff_ids_of(config, len(manifest.layers))
+        siblings = [one for one in descriptors if one.get("digest") == descriptor.get("digest")]
+        noted = annotation(descriptor, UNPACKED_SIZE)
+        return Image(
+            id=manifest.config.digest,
+            names=tuple(name for one in siblings if (name := annotation(one, REF_NAME)) and "@" not in name),
+            repo_digests=repo_digests(siblings),
+            manifest_digest=digest,
+            manifest=document,
+            config=config,
+            diff_ids=diff_ids,
+            layer_keys=layers.keys_of(self.locations, diff_ids),
+            size=int(noted) if noted and noted.isdecimal() else sum(layer.size for layer in manifest.layers),
+            created=str(config.get("created") or ""),
+        )
+
+    def list(self) -> list[Image]:
+        """Return all images, each once, in the order of the index."""
+        descriptors = self.layout.descriptors()
+        firsts = {self.image_id(descriptor): descriptor for descriptor in reversed(descriptors)}
+        return [self._image(descriptor, descriptors) for descriptor in reversed(firsts.values())]
+
+
+def layer_folders(locations: Locations, image: Image) -> list[str]:
+    """Return the absolute paths of an image's unpacked layers, topmost first.
+
+    Layers that are missing (somebody removed them) are unpacked again from their blobs, in a worker: the caller is
+    single-threaded.
+    """
+    folders = [f"{layers.folder_of(locations, key)}/{layers.TREE}" for key in reversed(image.layer_keys)]
+    if all(os.path.exists(folder) for folder in folders):
+        return folders
+    from rootless.images.unpack_image import unpack_image  # only to repair
+
+    keys = unpack_image(locations, image.manifest, image.config).keys
+    return [f"{layers.folder_of(locations, key)}/{layers.TREE}" for key in reversed(keys)]
+
+
+def add_name(descriptors: list[Descriptor], added: Descriptor, name: str | None) -> None:
+    """Give `added`'s image `name` in the list of descriptors, in place.
+
+    Another image that had the name keeps its entry without it: under its repository and digest where a registry gave
+    one, else unnamed.
+    """
+    digest = added["digest"]
+    if name is None:
+        if all(one.get("digest") != digest for one in descriptors):
+            descriptors.insert(0, added)
+        return
+    kept = [moved for one in descriptors if (moved := _without_name(one, name, digest)) is not None]
+    descriptors[:] = [one for one in kept if one.get("digest") != digest or annotation(one, REF_NAME)]
+    descriptors.insert(0, {**added, "annotations": {**added.get("annotations", {}), REF_NAME: name}})
+
+
+def repo_digests(descriptors: list[Descriptor]) -> tuple[str, ...]:
+    """Return `repository@digest` for each name that came from a registry, each once."""
+    found: dict[str, None] = {}
+    for descriptor in descriptors:
+        name, digest = annotation(descriptor, REF_NAME), annotation(descriptor, SOURCE_DIGEST)
+        if name and digest:
+            found[f"{reference.split_name(name)[0]}@{digest}"] = None
+    return tuple(found)
+
+
+def without(descriptor: Descriptor, *keys: str) -> Descriptor:
+    """Return a copy of a descriptor without some annotations."""
+    annotations = {key: value for key, value in descriptor.get("annotations", {}).items() if key not in keys}
+    return {**descriptor, "annotations": annotations}
+
+
+def no_such_image(name: str) -> NoSuchObject:
+    """Return the error for a name that no local image has."""
+    return NoSuchObject(f"No such image: {name}", "`rl images` lists what there is; `rl pull` gets one from a registry")
+
+
+def _without_name(descriptor: Descriptor, name: str, new_digest: str) -> Descriptor | None:
+    if annotation(descriptor, REF_NAME) != name:
+        return descriptor
+    if descriptor.get("digest") == new_digest:
+        return None  # the same image again: the new entry replaces this one
+    digest = annotation(descriptor, SOURCE_DIGEST)
+    if digest is None:
+        return without(descriptor, REF_NAME)
+    by_digest = f"{reference.split_name(name)[0]}@{digest}"
+    return {**descriptor, "annotations": {**descriptor["annotations"], REF_NAME: by_digest}}
+
+
+def _by_name(descriptors: list[Descriptor], name: str) -> Descriptor | None:
+    try:
+        wanted = reference.parse(name)
+    except InvalidInput:
+        if reference.may_be_id(name):
+            return None
+        raise
+    named = {noted: one for one in reversed(descriptors) if (noted := annotation(one, REF_NAME))}
+    candidates = [wanted.name]
+    if reference.is_short(name):
+        plain = wanted.path.removeprefix("library/")
+        local = wanted.with_repository(f"localhost/{plain}").name
+        elsewhere = [noted for noted in named if _is_short_for(noted, wanted.with_repository(f"any/{plain}").name)]
+        candidates += [local, *elsewhere]
+    for candidate in candidates:
+        if candidate in named:
+            return named[candidate]
+    return _by_digest(descriptors, wanted) if wanted.digest else None
+
+
+def _is_short_for(noted: str, wanted: str) -> bool:
+    """Tell whether a kept name is `wanted` (`any/PATH:TAG`) in some registry."""
+    domain, _, rest = noted.partition("/")
+    return f"any/{rest}" == wanted and domain != "localhost"
+
+
+def _by_digest(descriptors: list[Descriptor], wanted: reference.Reference) -> Descriptor | None:
+    """`name@digest`: the digest is the one that the registry gave, or the manifest's own; the repository must match."""
+    for descriptor in descriptors:
+        name = annotation(descriptor, REF_NAME)
+        digests = (descriptor.get("digest"), annotation(descriptor, SOURCE_DIGEST))
+        if name and wanted.digest in digests and reference.split_name(name)[0] == wanted.repository:
+            return descriptor
+    return None

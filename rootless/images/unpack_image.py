@@ -1,0 +1,256 @@
+"""Unpacking an image's layers into the store of unpacked layers, each once.
+
+Theory of operation. `LayerUnpacker` lives in a worker in the parent namespace. It extracts layers in whatever order
+their blobs arrive, each into `layers/tmp-…` (which it keeps locked), and then places the stack bottom first: only when
+the layers below are there is it known which attributes the folders have that a tar leaves out, and so which key the
+layer gets (see `layers`). Placing is one rename: of two that unpack the same layer at once the second finds the name
+taken and throws its own away.
+"""
+
+import contextlib
+import errno
+import fcntl
+import json
+import os
+import secrets
+import shutil
+from collections.abc import Iterator
+from types import TracebackType
+from typing import Any, Final, NamedTuple
+
+from rootless.errors import CorruptImage, NodeLacks
+from rootless.images import layers, lower
+from rootless.images.attributes import Attributes, choose_form
+from rootless.images.compression import HashedBlocks, Limits
+from rootless.images.layout import Layout
+from rootless.images.manifest import chain_ids, diff_ids_of, parse_manifest
+from rootless.images.unpack import Unpacked, unpack
+from rootless.locations import Locations
+from rootless.namespaces.worker import run_in_parent
+
+_TEMPORARY: Final = "tmp-"
+SIDE_FILE: Final = "override_stat.json"
+
+
+class UnpackedImage(NamedTuple):
+    """The keys of all layers, bottom first, and the bytes of all their regular files."""
+
+    keys: tuple[str, ...]
+    size: int
+
+
+class _Extracted(NamedTuple):
+    """A layer in its temporary folder, whose lock `descriptor` holds."""
+
+    folder: str
+    descriptor: int
+    record: dict[str, Any]
+
+
+def unpack_image(locations: Locations, manifest: dict[str, Any], config: dict[str, Any]) -> UnpackedImage:
+    """Unpack what is missing of an image whose blobs are in the store. The caller is single-threaded.
+
+    Raises `CorruptImage` naming layer and member, `NodeLacks` (no space, IDs out of range), `OSError`.
+    """
+    blobs = parse_manifest(manifest).layers
+    diff_ids = diff_ids_of(config, len(blobs))
+    layout = Layout(locations)
+    paths = {diff_id: layout.blob_path(blob.digest) for diff_id, blob in zip(diff_ids, blobs, strict=True)}
+    os.makedirs(locations.layers, 0o700, exist_ok=True)
+    keys, size = run_in_parent(locations, _unpack_stack, locations, paths, diff_ids)
+    return UnpackedImage(tuple(keys), size)
+
+
+def unpack_new_layer(locations: Locations, blob_path: str) -> tuple[str, int]:
+    """Unpack a layer whose diff ID is not known yet as an image's only one; return its diff ID and the bytes of its files."""
+    os.makedirs(locations.layers, 0o700, exist_ok=True)
+    diff_id, size = run_in_parent(locations, _unpack_new, locations, blob_path)
+    return diff_id, size
+
+
+def _unpack_stack(locations: Locations, paths: dict[str, str], diff_ids: tuple[str, ...]) -> tuple[list[str], int]:
+    with LayerUnpacker(locations) as unpacker:
+        for diff_id, path in paths.items():
+            unpacker.blobs[diff_id] = path
+        return unpacker.place(diff_ids)
+
+
+def _unpack_new(locations: Locations, blob_path: str) -> tuple[str, int]:
+    with LayerUnpacker(locations) as unpacker:
+        diff_id = unpacker.extract(blob_path, None)
+        return diff_id, unpacker.place((diff_id,))[1]
+
+
+class LayerUnpacker:
+    """Extracts and places layers; to be used in the parent namespace, as a context manager that removes what was not placed."""
+
+    def __init__(self, locations: Locations, limits: Limits = Limits()) -> None:  # noqa: B008 - immutable
+        self.blobs: dict[str, str] = {}  # diff ID -> path of its blob, for layers that are not extracted yet
+        self._locations = locations
+        self._limits = limits
+        self._extracted: dict[str, _Extracted] = {}
+
+    def __enter__(self) -> "LayerUnpacker":
+        remove_leftovers(self._locations)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for extracted in self._extracted.values():
+            shutil.rmtree(extracted.folder)
+            os.close(extracted.descriptor)
+
+    def extract(self, blob_path: str, diff_id: str | None) -> str:
+        """Unpack a blob into a temporary folder and return its diff ID, which must be `diff_id` unless that is None."""
+        folder, descriptor = _make_temporary(self._locations.layers)
+        try:
+            with _explained(self._locations.layers):
+                record = self._extract_into(folder, descriptor, blob_path)
+            _check_diff_id(record["diffID"], diff_id)
+        except BaseException:
+            shutil.rmtree(folder)
+            os.close(descriptor)
+            raise
+        found = str(record["diffID"])
+        self._extracted[found] = _Extracted(folder, descriptor, record)
+        return found
+
+    def place(self, diff_ids: tuple[str, ...]) -> tuple[list[str], int]:
+        """Give all layers of a stack their final names; return their keys, bottom first, and the bytes of their files."""
+        keys: list[str] = []
+        below: list[str] = []
+        size = 0
+        for diff_id, chain_id in zip(diff_ids, chain_ids(diff_ids), strict=True):
+            key = self._place(diff_id, chain_id, below)
+            folder = layers.folder_of(self._locations, key)
+            keys.append(key)
+            below.insert(0, f"{folder}/{layers.TREE}")
+            size += int(read_record(folder)["size"])
+        return keys, size
+
+    def _place(self, diff_id: str, chain_id: str, below: list[str]) -> str:
+        if layers.is_unpacked(self._locations, chain_id) and (diff_id != chain_id or not below):
+            return chain_id
+        if layers.is_unpacked(self._locations, diff_id):
+            implied = read_record(layers.folder_of(self._locations, diff_id))["implied"]
+            if not lower.differing(implied, below):
+                return diff_id
+        if diff_id not in self._extracted:
+            self.extract(self.blobs[diff_id], diff_id)
+        extracted = self._extracted.pop(diff_id)
+        differing = lower.differing(extracted.record["implied"], below)
+        lower.apply(f"{extracted.folder}/{layers.TREE}", differing, extracted.record["form"])
+        key = chain_id if differing else diff_id
+        _finish(extracted, key, layers.folder_of(self._locations, key))
+        return key
+
+    def _extract_into(self, folder: str, descriptor: int, blob_path: str) -> dict[str, Any]:
+        attributes = Attributes(choose_form(descriptor))
+        tree = f"{folder}/{layers.TREE}"
+        os.mkdir(tree, 0o700)
+        root = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            with open(blob_path, "rb", buffering=0) as blob, HashedBlocks(blob, self._limits) as blocks:
+                unpacked = unpack(blocks, root, attributes, self._limits)
+                diff_id = blocks.digest()
+        finally:
+            os.close(root)
+        if attributes.side:
+            _write_json(f"{folder}/{SIDE_FILE}", attributes.side)
+        return _record(diff_id, attributes, unpacked)
+
+
+def read_record(folder: str) -> dict[str, Any]:
+    """Return the `layer.json` of an unpacked layer's folder."""
+    path = f"{folder}/{layers.RECORD}"
+    try:
+        with open(path, "rb") as file:
+            record: dict[str, Any] = json.loads(file.read())
+    except (FileNotFoundError, ValueError) as error:
+        raise CorruptImage(f"cannot read {path}: {error}", "remove the image and pull it again") from error
+    return record
+
+
+def remove_leftovers(locations: Locations) -> None:
+    """Remove temporary folders whose unpacker is gone; runs in the parent namespace."""
+    for name in os.listdir(locations.layers):
+        folder = f"{locations.layers}/{name}"
+        if not name.startswith(_TEMPORARY):
+            continue
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:  # its unpacker has just placed it
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            shutil.rmtree(folder, ignore_errors=False)
+        except (BlockingIOError, FileNotFoundError):  # in use, or another process removes it
+            continue
+        finally:
+            os.close(descriptor)
+
+
+def _record(diff_id: str, attributes: Attributes, unpacked: Unpacked) -> dict[str, Any]:
+    return {
+        "diffID": diff_id,
+        "form": attributes.form,
+        "size": unpacked.size,
+        "members": unpacked.members,
+        "implied": [path.decode(errors="surrogateescape") for path in unpacked.implied],
+        "devicesLeftOut": unpacked.devices,
+        "devicesLeftOutNames": unpacked.device_names,
+        "xattrsRefused": attributes.refused,
+    }
+
+
+def _check_diff_id(found: str, expected: str | None) -> None:
+    if expected not in {None, found}:
+        raise CorruptImage(f"the content of the layer has the diff ID {found}, but the config says {expected}")
+
+
+def _make_temporary(parent: str) -> tuple[str, int]:
+    """Make a temporary folder and lock it; again when `remove_leftovers` of another process came between the two."""
+    while True:
+        folder = f"{parent}/{_TEMPORARY}{secrets.token_hex(8)}"
+        os.mkdir(folder, 0o700)
+        try:
+            descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        except FileNotFoundError:
+            continue
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            if os.fstat(descriptor).st_nlink:
+                return folder, descriptor
+        except BlockingIOError:
+            pass  # it is being removed
+        os.close(descriptor)
+
+
+def _finish(extracted: _Extracted, key: str, folder: str) -> None:
+    """Write the record and rename the folder to its place, or remove it where another unpacker was faster."""
+    _write_json(f"{extracted.folder}/{layers.RECORD}", {"key": key, **extracted.record})
+    try:
+        os.rename(extracted.folder, folder)
+    except OSError as error:
+        if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
+            raise
+        shutil.rmtree(extracted.folder)
+    finally:
+        os.close(extracted.descriptor)
+
+
+def _write_json(path: str, content: Any) -> None:
+    with open(path, "w", encoding="ascii") as file:  # json escapes all else, also surrogates
+        json.dump(content, file)
+
+
+@contextlib.contextmanager
+def _explained(folder: str) -> Iterator[None]:
+    """Add what the user can do where the disk is full."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise NodeLacks(
+            f"cannot unpack the layer in {folder}: {error.strerror}", "free some space, or set RL_ROOT to a folder on another disk"
+        ) from error
