@@ -10,6 +10,7 @@ from typing import Any, Final, NamedTuple
 
 from rootless.containers import frames
 from rootless.containers.loop import READABLE, WRITABLE, Loop
+from rootless.errors import RlError, os_error_text
 from rootless.linux.sockets import socket
 
 _CONGESTED: Final = 1 << 20
@@ -90,15 +91,18 @@ class Clients:
         """Whether some attached client has not taken what it was sent yet."""
         return any(len(client.backlog) > _CONGESTED for client in self._clients)
 
-    def finish(self, exit_report: dict[str, Any]) -> None:
-        """Tell all clients of the container's end and, when each has taken it or hung up, return."""
+    def announce_end(self, exit_report: dict[str, Any]) -> None:
+        """Tell all clients of the container's end, without waiting for slow ones; there is nothing more to come."""
         frame = frames.encode(frames.EXIT, json.dumps(exit_report).encode())
         for client in list(self._clients):
             if client.wants_exit:
                 self._send(client, frame)
             client.closing = True
-            if not client.backlog:
+            if client in self._clients and not client.backlog:
                 self._drop(client)
+
+    def wait_until_gone(self) -> None:
+        """Wait until each client has taken what it was sent, or has hung up."""
         while self._clients:
             self._loop.run_once(None)
 
@@ -197,3 +201,10 @@ class Clients:
         client.sock.close()
         if was_congested and not self.is_congested:
             self._actions.on_drained()
+
+
+def failure_reply(error: RlError | OSError) -> dict[str, Any]:
+    """Return the REPLY that carries an error to the other side."""
+    if isinstance(error, RlError):
+        return {"error": error.message, "kind": type(error).__name__, "hint": error.hint}
+    return {"error": os_error_text(error), "kind": "RlError", "hint": None}

@@ -39,7 +39,6 @@ class Own(TypedDict):
     LayerKeys: list[str]  # bottom first
     User: str
     Mounts: list[dict[str, Any]]  # OCI mounts that the user asked for
-    EnvFromUser: list[str]
 
 
 class Document(TypedDict):

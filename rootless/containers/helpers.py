@@ -1,9 +1,9 @@
 """The processes that serve one container: `slirp_net` and `fuse_overlay`, as seen from its monitor.
 
 Theory of operation. A helper is executed in the parent namespace before what it serves exists, so that its interpreter starts
-while the container is being made. It has one descriptor of us, its end of a packet socket: requests are JSON objects with descriptors, each
-answered by one object, {"ok": true} or {"error": text}. `guard` gives it the container's init as a pidfd; from then on the end of
-file on the socket, which only our death can bring about, makes it kill init and end.
+while the container is being made. It has one descriptor of us, its end of a packet socket: requests are JSON objects with
+descriptors, each answered by one object, {"ok": true} or {"error": text}. `guard` gives it the container's init as a pidfd; from
+then on the end of file on the socket, which only our death can bring about, makes it kill init and end.
 """
 
 import json

@@ -18,6 +18,8 @@ _SIOCSIFMTU = 0x8922
 _SIOCSIFHWADDR = 0x8924
 _TUNSETIFF = 0x400454CA
 
+DEVICE_PATH: Final = "/dev/net/tun"
+
 _IFF_UP = 1
 _IFF_RUNNING = 64
 _IFF_TAP = 0x0002
@@ -35,13 +37,13 @@ def create_tap(name: str) -> int:
 
     The caller closes the descriptor. Raises `OSError` naming /dev/net/tun.
     """
-    device = os.open("/dev/net/tun", os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
+    device = os.open(DEVICE_PATH, os.O_RDWR | os.O_CLOEXEC | os.O_NONBLOCK)
     request = struct.pack("16sH22x", name.encode(), _IFF_TAP | _IFF_NO_PI | _IFF_VNET_HDR)
     try:
         fcntl.ioctl(device, _TUNSETIFF, request)
     except OSError as error:
         os.close(device)
-        raise OSError(error.errno, f"TUNSETIFF: {error.strerror}", "/dev/net/tun") from None
+        raise OSError(error.errno, f"TUNSETIFF: {error.strerror}", DEVICE_PATH) from None
     return device
 
 

@@ -1,0 +1,98 @@
+"""From a container's document to what the runtime needs to start it: the OCI config, the name files, the filter."""
+
+import os
+from typing import Any, NamedTuple
+
+from rootless.containers.documents import Document
+from rootless.errors import RlError
+from rootless.images import layers as image_layers
+from rootless.linux.interfaces import DEVICE_PATH
+from rootless.locations import Locations
+from rootless.networks import modes, name_files
+from rootless.networks.modes import Network
+from rootless.runtime import seccomp
+from rootless.runtime.default_spec import default_spec
+from rootless.runtime.process import SeccompFilter
+from rootless.runtime.security import container_capabilities
+from rootless.storage.root_filesystem import RootFilesystem, of_container
+
+
+class Bundle(NamedTuple):
+    """Everything that one start of a container needs."""
+
+    root: RootFilesystem
+    spec: dict[str, Any]
+    network: Network
+    capability_names: tuple[str, ...]
+    seccomp_filter: SeccompFilter
+
+
+def prepare(locations: Locations, document: Document, console_size: tuple[int, int] | None) -> Bundle:
+    """Write the container's name files and return its bundle; `console_size` is rows and columns."""
+    network = modes.parse(document["HostConfig"]["NetworkMode"])
+    config = document["Config"]
+    root = of_container(locations, document["Id"], _layers(locations, document))
+    _write(document["HostsPath"], name_files.hosts(network, config["Hostname"]))
+    _write(document["HostnamePath"], config["Hostname"] + "\n")
+    _write(document["ResolvConfPath"], name_files.resolv_conf(network, name_files.read_node_resolv_conf()))
+    spec = default_spec(
+        args=[document["Path"], *document["Args"]],
+        env=[*config["Env"], f"HOSTNAME={config['Hostname']}"],
+        cwd=config["WorkingDir"] or "/",
+        hostname=config["Hostname"],
+        root=root.mount_point,
+        terminal=config["Tty"],
+        read_only=document["HostConfig"]["ReadonlyRootfs"],
+        own_network=network.mode != "host",
+        mounts=[*_name_mounts(document), *sorted(document["Rl"]["Mounts"], key=_depth)],
+    )
+    if console_size is not None:
+        spec["process"]["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
+    names = tuple(container_capabilities())
+    return Bundle(root, spec, network, names, load_filter(locations, names))
+
+
+def load_filter(locations: Locations, capability_names: tuple[str, ...]) -> SeccompFilter:
+    """Return Docker's default filter for a container with these capabilities, compiled at most once a node."""
+    platform = seccomp.Platform.of_this_node()
+    program = seccomp.load_default_program(f"{locations.data_root}/seccomp", capability_names, platform)
+    return SeccompFilter(program, seccomp.filter_flags({}))
+
+
+def make_network(network: Network) -> int | None:
+    """Set up the container's network namespace, with what to do where the node does not permit it."""
+    try:
+        return modes.make_device(network)
+    except OSError as error:
+        if error.filename != DEVICE_PATH:
+            raise
+        raise RlError(
+            f"cannot make the container's network device: {error.strerror}: {error.filename}",
+            "ask the administrator to make it readable and writable (mode 0666, module tun), or use --network host or none",
+        ) from None
+
+
+def _layers(locations: Locations, document: Document) -> tuple[str, ...]:
+    keys = reversed(document["Rl"]["LayerKeys"])
+    return tuple(f"{image_layers.folder_of(locations, key)}/{image_layers.TREE}" for key in keys)
+
+
+def _name_mounts(document: Document) -> list[dict[str, Any]]:
+    """Return the binds of the name files, but for those that the user mounts something else upon."""
+    files = {"/etc/resolv.conf": "ResolvConfPath", "/etc/hostname": "HostnamePath", "/etc/hosts": "HostsPath"}
+    taken = {mount["destination"] for mount in document["Rl"]["Mounts"]}
+    return [
+        {"destination": destination, "type": "bind", "source": document[key], "options": ["bind"]}  # type: ignore[literal-required]
+        for destination, key in files.items()
+        if destination not in taken
+    ]
+
+
+def _depth(mount: dict[str, Any]) -> int:
+    return str(mount["destination"]).count("/")
+
+
+def _write(path: str, content: str) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
+    os.write(descriptor, content.encode())
+    os.close(descriptor)

@@ -1,0 +1,166 @@
+"""Making a container's folder and document from an image and the user's options (what `docker create` does)."""
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rootless.containers import clock, documents, names
+from rootless.containers.documents import Document, Own
+from rootless.containers.lock import ContainerLock
+from rootless.containers.options import CreateOptions
+from rootless.containers.store import ContainerStore
+from rootless.errors import InvalidInput, RlError
+from rootless.images.store import Image, layer_folders
+from rootless.locations import Locations
+from rootless.networks import modes
+from rootless.runtime.default_spec import DEFAULT_PATH
+from rootless.storage import drivers, trash
+from rootless.storage.root_filesystem import make_folders, of_container
+
+
+def create(
+    locations: Locations, environ: Mapping[str, str], image: Image, image_name: str, options: CreateOptions
+) -> tuple[Document, ContainerLock]:
+    """Make a container and return its document and its lock, taken. Raises `RlError` or `OSError`; nothing is left then."""
+    network = modes.parse(options.network)
+    driver = drivers.choose(locations, environ)
+    layers = tuple(layer_folders(locations, image))
+    container_id = names.new_id()
+    store = ContainerStore(locations)
+    folder = store.folder(container_id)
+    config = _config(container_id, image, image_name, options)
+    document = _document(folder, locations.runtime_dir, image=image, config=config, options=options, driver=driver)
+    document["NetworkSettings"] = modes.settings(network)
+    root = of_container(locations, container_id, layers)
+    os.makedirs(locations.containers, 0o700, exist_ok=True)
+    os.mkdir(folder, 0o700)
+    lock = ContainerLock(folder)
+    try:
+        lock.acquire()
+        store.claim_name(document["Name"].lstrip("/"), container_id)
+        make_folders(root)
+        documents.write(folder, document)
+    except (RlError, OSError):
+        store.release_name(document["Name"].lstrip("/"), container_id)
+        lock.release()
+        trashed = trash.throw_away(locations, folder, container_id)
+        if trashed is not None:
+            trash.delete(locations, trashed)
+        raise
+    return document, lock
+
+
+def _document(
+    folder: str, runtime_dir: str, *, image: Image, config: dict[str, Any], options: CreateOptions, driver: str
+) -> Document:
+    container_id = os.path.basename(folder)
+    command = [*(config["Entrypoint"] or ()), *(config["Cmd"] or ())]
+    if not command:
+        raise InvalidInput(f"no command specified, and {config['Image']} has none", "give a command after the image")
+    return Document(
+        Id=container_id,
+        Created=clock.now(),
+        Path=command[0],
+        Args=command[1:],
+        State=documents.new_state(),
+        Image=image.id,
+        ResolvConfPath=f"{folder}/resolv.conf",
+        HostnamePath=f"{folder}/hostname",
+        HostsPath=f"{folder}/hosts",
+        LogPath=f"{folder}/{container_id}-json.log",
+        Name=f"/{options.name or names.made_up_name(container_id)}",
+        RestartCount=0,
+        Driver=driver,
+        Platform="linux",
+        HostConfig=_host_config(options),
+        GraphDriver=_graph_driver(folder, driver),
+        Mounts=[_shown_mount(mount) for mount in options.mounts],
+        Config=config,
+        NetworkSettings={},
+        Rl=Own(
+            Node="",
+            BootId="",
+            RuntimeDir=runtime_dir,
+            Monitor=None,
+            Init=None,
+            LayerKeys=list(image.layer_keys),
+            User=config["User"],
+            Mounts=list(options.mounts),
+        ),
+    )
+
+
+def _config(container_id: str, image: Image, image_name: str, options: CreateOptions) -> dict[str, Any]:
+    """Return Docker's Config: the image's, with the user's options over it."""
+    of_image: dict[str, Any] = image.config.get("config") or {}
+    entrypoint, command = of_image.get("Entrypoint"), of_image.get("Cmd")
+    if options.entrypoint is not None:  # an empty one clears the image's; either way its command goes, too
+        entrypoint, command = [options.entrypoint] if options.entrypoint else None, None
+    if options.arguments:
+        command = list(options.arguments)
+    hostname = options.hostname or (os.uname().nodename if options.network == "host" else container_id[:12])
+    return {
+        "Hostname": hostname,
+        "Domainname": "",
+        "User": options.user if options.user is not None else of_image.get("User") or "",
+        "AttachStdin": options.attach and options.interactive,
+        "AttachStdout": options.attach,
+        "AttachStderr": options.attach,
+        "ExposedPorts": of_image.get("ExposedPorts"),
+        "Tty": options.terminal,
+        "OpenStdin": options.interactive,
+        "StdinOnce": options.attach and options.interactive,
+        "Env": _environment(of_image.get("Env") or (), options),
+        "Cmd": command,
+        "Image": image_name,
+        "Volumes": of_image.get("Volumes"),
+        "WorkingDir": options.workdir or of_image.get("WorkingDir") or "",
+        "Entrypoint": entrypoint,
+        "Labels": of_image.get("Labels") or {},
+        "StopSignal": of_image.get("StopSignal") or "SIGTERM",
+    }
+
+
+def _environment(of_image: Sequence[str], options: CreateOptions) -> list[str]:
+    """Return the environment, each name once: Docker's own, the image's, the user's; the last wins."""
+    merged: dict[str, str] = {}
+    for entry in (DEFAULT_PATH, *(("TERM=xterm",) if options.terminal else ()), *of_image, *options.environment):
+        if "\0" not in entry:  # no process could be given it
+            merged[entry.partition("=")[0]] = entry
+    return list(merged.values())
+
+
+def _host_config(options: CreateOptions) -> dict[str, Any]:
+    binds = [mount for mount in options.mounts if mount["type"] == "bind"]
+    return {
+        "Binds": [f"{mount['source']}:{mount['destination']}:{'ro' if 'ro' in mount['options'] else 'rw'}" for mount in binds],
+        "LogConfig": {"Type": "json-file", "Config": {}},
+        "NetworkMode": options.network,
+        "PortBindings": {},
+        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "AutoRemove": options.remove,
+        "Privileged": False,
+        "ReadonlyRootfs": options.read_only,
+        "CapAdd": None,
+        "CapDrop": None,
+        "Init": options.init,
+        "Runtime": "rl",
+        "ShmSize": 64 << 20,
+    }
+
+
+def _graph_driver(folder: str, driver: str) -> dict[str, Any]:
+    return {"Name": driver, "Data": {"UpperDir": f"{folder}/upper", "WorkDir": f"{folder}/work", "MergedDir": f"{folder}/rootfs"}}
+
+
+def _shown_mount(mount: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an OCI mount as Docker's inspect shows it."""
+    propagations = [option for option in mount["options"] if option.endswith(("private", "slave", "shared"))]
+    return {
+        "Type": mount["type"],
+        "Source": mount["source"] if mount["type"] == "bind" else "",
+        "Destination": mount["destination"],
+        "Mode": "",
+        "RW": "ro" not in mount["options"],
+        "Propagation": propagations[-1] if propagations else "rprivate" if mount["type"] == "bind" else "",
+    }

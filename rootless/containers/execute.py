@@ -1,0 +1,146 @@
+"""`exec`: one more process in a running container, watched by a session process of its own.
+
+The session is a fork of the command, as a monitor is: it owns the process's streams and exit status, speaks `frames` with the
+command over a socket pair, and lives on when the command is killed. It has no record and no socket of its own.
+"""
+
+import os
+import signal
+from typing import Any, NamedTuple, NoReturn
+
+from rootless.containers import bundle
+from rootless.containers.clients import Actions, Clients, failure_reply
+from rootless.containers.documents import Document
+from rootless.containers.lifecycle import Running, refuse_foreign
+from rootless.containers.loop import Loop
+from rootless.containers.streams import Streams
+from rootless.errors import InUse, RlError
+from rootless.linux.process import ProcessId, become_subreaper, close_all_except, open_pidfd, set_name
+from rootless.linux.sockets import socket, stream_pair
+from rootless.locations import Locations
+from rootless.runtime import join
+from rootless.runtime.security import container_capabilities
+
+
+class ExecOptions(NamedTuple):
+    """Options of `rl exec`."""
+
+    arguments: tuple[str, ...]
+    interactive: bool = False
+    terminal: bool = False
+    environment: tuple[str, ...] = ()  # NAME=VALUE
+    user: str | None = None
+    workdir: str | None = None
+
+
+def begin(
+    locations: Locations, document: Document, options: ExecOptions, console_size: tuple[int, int] | None = None
+) -> Running:
+    """Fork the session that runs a command in a container; the caller speaks `frames` with it. Raises `InUse`."""
+    refuse_foreign(document)
+    init = document["Rl"]["Init"]
+    if not document["State"]["Running"] or init is None:
+        raise InUse(f"container {document['Id'][:12]} is not running", "start it first: rl start")
+    names = tuple(container_capabilities())
+    seccomp_filter = bundle.load_filter(locations, names)
+    pidfd = open_pidfd(ProcessId(*init))
+    if pidfd is None:
+        raise InUse(f"container {document['Id'][:12]} has ended")
+    process = _process(document, options, console_size)
+    user = options.user if options.user is not None else document["Rl"]["User"]
+    plan = join.JoinPlan(pidfd, process, user, names, seccomp_filter, None)
+    ours, theirs = stream_pair()
+    pid = os.fork()
+    if pid == 0:
+        _be_session(plan, options, theirs)
+    theirs.close()
+    os.close(pidfd)
+    return Running(ours, pid)
+
+
+def _process(document: Document, options: ExecOptions, console_size: tuple[int, int] | None) -> dict[str, Any]:
+    """Return the OCI process: the container's environment with the user's over it."""
+    config = document["Config"]
+    merged = {entry.partition("=")[0]: entry for entry in (*config["Env"], f"HOSTNAME={config['Hostname']}")}
+    if options.terminal:
+        merged.setdefault("TERM", "TERM=xterm")
+    merged.update((entry.partition("=")[0], entry) for entry in options.environment)
+    process: dict[str, Any] = {
+        "terminal": options.terminal,
+        "args": list(options.arguments),
+        "env": list(merged.values()),
+        "cwd": options.workdir or config["WorkingDir"] or "/",
+    }
+    if console_size is not None:
+        process["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
+    return process
+
+
+def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket) -> NoReturn:
+    status = 1
+    try:
+        os.setsid()
+        set_name(b"rl-exec")
+        become_subreaper()
+        for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
+            signal.signal(number, signal.SIG_IGN)
+        close_all_except({2, plan.init_pidfd, starter.fileno()})
+        null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+        for stream in range(3):
+            os.dup2(null, stream)
+        _Session(plan, options).run(starter)
+        status = 0
+    finally:
+        os._exit(status)
+
+
+class _Session:
+    """One command in a container, and the client that started it."""
+
+    def __init__(self, plan: join.JoinPlan, options: ExecOptions) -> None:
+        self._plan = plan
+        self._options = options
+        self._loop = Loop()
+        self._streams = Streams(self._loop, None)
+        actions = Actions(
+            self._streams.write_input, self._streams.end_input, self._streams.resize, self._streams.resume_output
+        )
+        self._clients = Clients(self._loop, actions)
+        self._streams.connect(self._clients)
+        self._ended = False
+
+    def run(self, starter: socket) -> None:
+        """Run the command, pass its streams on, and report its end."""
+        self._clients.add_starter(starter)
+        try:
+            joined = self._join()
+        except (RlError, OSError) as error:
+            self._clients.reply_to_starter(failure_reply(error))
+            self._clients.announce_end({"status": getattr(error, "exit_status", RlError.exit_status), "error": str(error)})
+            self._clients.wait_until_gone()
+            return
+        self._clients.reply_to_starter({})
+        pidfd = os.pidfd_open(joined.pid)
+        self._streams.begin()
+        self._loop.watch(pidfd, 1, lambda _events: self._on_ended())
+        while not self._ended:
+            self._loop.run_once(None)
+        self._loop.forget(pidfd)
+        code = os.waitstatus_to_exitcode(os.waitpid(joined.pid, 0)[1])
+        self._streams.drain()
+        self._clients.announce_end({"status": code if code >= 0 else 128 - code, "error": ""})
+        self._clients.wait_until_gone()
+
+    def _join(self) -> join.Joined:
+        stdio = None if self._options.terminal else self._streams.open_pipes(self._options.interactive)
+        if stdio is not None and stdio[0] < 0:
+            stdio = (0, stdio[1], stdio[2])  # our own standard input is /dev/null by now
+        joined = join.create(self._plan._replace(stdio=stdio))
+        self._streams.close_container_ends()
+        if joined.master is not None:
+            self._streams.take_terminal(joined.master)
+        return joined
+
+    def _on_ended(self) -> None:
+        self._ended = True
+

@@ -1,0 +1,184 @@
+"""What is done to existing containers: start, stop, kill, wait, remove. Signals go straight to init; no monitor is asked."""
+
+import signal
+from typing import Final, NamedTuple
+
+from rootless.containers import documents, endpoint, frames
+from rootless.containers.documents import Document
+from rootless.containers.lock import ContainerLock, locked
+from rootless.containers.monitor import fork_monitor
+from rootless.containers.store import ContainerStore, is_of_this_node
+from rootless.errors import InUse, InvalidInput, RlError
+from rootless.linux.process import ProcessId, send_signal, wait_for_end
+from rootless.linux.sockets import socket, stream_pair
+from rootless.locations import Locations
+
+STOP_SECONDS: Final = 10.0
+_KILL_SECONDS: Final = 30.0
+
+
+class Running(NamedTuple):
+    """A container that was started: the starter's side of its monitor's socket, and the monitor, a child of the caller."""
+
+    sock: socket
+    monitor_pid: int
+
+
+def begin(
+    locations: Locations, document: Document, lock: ContainerLock, console_size: tuple[int, int] | None = None
+) -> Running:
+    """Fork the monitor of a created or exited container, whose lock it takes over; the caller speaks `frames` with it."""
+    ours, theirs = stream_pair()
+    try:
+        pid = fork_monitor(locations, document, lock, theirs, console_size)
+    finally:
+        theirs.close()
+        lock.release()
+    return Running(ours, pid)
+
+
+def begin_existing(
+    locations: Locations, name_or_id: str, console_size: tuple[int, int] | None = None
+) -> tuple[Document, Running]:
+    """Start a container that exists; as `begin`. Raises `InUse` when it runs, here or on another node."""
+    store = ContainerStore(locations)
+    document = store.find(name_or_id)
+    refuse_foreign(document)
+    if document["State"]["Running"]:
+        raise InUse(f"container {name_or_id} is already running")
+    folder = store.folder(document["Id"])
+    lock = locked(folder, name_or_id)
+    try:
+        document = documents.read(folder)  # the lock may have been waited for
+        return document, begin(locations, document, lock, console_size)
+    except (RlError, OSError):
+        lock.release()
+        raise
+
+
+def kill(document: Document, number: int) -> None:
+    """Send a signal to a container's init. Raises `InUse` when it is not running."""
+    init = _running_init(document)
+    if init is None or not send_signal(init, number):
+        raise InUse(f"container {document['Id'][:12]} is not running")
+
+
+def stop(locations: Locations, document: Document, seconds: float = STOP_SECONDS) -> None:
+    """Send the stop signal, and SIGKILL after `seconds`; returns when the container has ended. One that is not running is fine."""
+    init = _running_init(document)
+    if init is None:
+        return
+    send_signal(init, signal_number(document["Config"].get("StopSignal") or "SIGTERM"))
+    if not wait_for_end(init, seconds):
+        send_signal(init, signal.SIGKILL)
+        if not wait_for_end(init, _KILL_SECONDS):
+            raise RlError(f"container {document['Id'][:12]} does not end after SIGKILL", "a process of it may hang in the kernel")
+    wait_for_record(locations, document)
+
+
+def wait_for_record(locations: Locations, document: Document) -> None:
+    """Wait until the end of a container whose init has ended is in its record (or the record gone, with --rm)."""
+    monitor = document["Rl"]["Monitor"]
+    if monitor is not None:
+        # It ends right after it wrote the record, unless a client is slow to take the last output: so not for ever.
+        lock = ContainerLock(ContainerStore(locations).folder(document["Id"]))
+        try:
+            lock.acquire_within(_KILL_SECONDS)
+        except FileNotFoundError:
+            pass  # removed
+        finally:
+            lock.release()
+
+
+def wait(locations: Locations, name_or_id: str) -> int:
+    """Wait for a container's end and return its exit code; that of one that has ended at once."""
+    store = ContainerStore(locations)
+    document = store.find(name_or_id)
+    refuse_foreign(document)
+    while document["State"]["Running"]:
+        monitor = document["Rl"]["Monitor"]
+        assert monitor is not None
+        status = _wait_at(document, ProcessId(*monitor))
+        if status is not None:
+            return status
+        document = store.find(name_or_id)
+    return document["State"]["ExitCode"]
+
+
+def _wait_at(document: Document, monitor: ProcessId) -> int | None:
+    """Ask the monitor for the exit code; None when it ended without an answer: the record tells then."""
+    import json
+
+    try:
+        sock = endpoint.connect(document["Rl"]["RuntimeDir"], document["Id"], monitor)
+    except RlError:
+        wait_for_end(monitor, None)
+        return None
+    decoder = frames.Decoder()
+    try:
+        sock.sendall(frames.encode(frames.REQUEST, b'{"op": "wait"}'))
+        while received := sock.recv(1 << 16):
+            for kind, payload in decoder.feed(received):
+                if kind == frames.EXIT:
+                    return int(json.loads(payload)["status"])
+    except (ConnectionResetError, BrokenPipeError):
+        pass  # killed: the record tells
+    finally:
+        sock.close()
+    wait_for_end(monitor, None)
+    return None
+
+
+def remove(locations: Locations, name_or_id: str, *, force: bool = False) -> None:
+    """Remove a container; a running one only with `force`, which kills it. Raises `InUse`."""
+    store = ContainerStore(locations)
+    document = store.find(name_or_id)
+    refuse_foreign(document)
+    if document["State"]["Running"]:
+        if not force:
+            raise InUse(f"container {name_or_id} is running", f"stop it first (rl stop {name_or_id}), or use rl rm -f")
+        init = _running_init(document)
+        if init is not None and send_signal(init, signal.SIGKILL):
+            wait_for_end(init, _KILL_SECONDS)
+        wait_for_record(locations, document)
+    try:
+        lock = locked(store.folder(document["Id"]), name_or_id)
+    except FileNotFoundError:
+        return  # it was run with --rm, or somebody else removed it
+    try:
+        store.remove(document)
+    finally:
+        lock.release()
+
+
+def attach(document: Document) -> socket:
+    """Return a connection to a running container's monitor, to speak `frames` with. Raises `InUse` when it is not running."""
+    refuse_foreign(document)
+    monitor = document["Rl"]["Monitor"]
+    if not document["State"]["Running"] or monitor is None:
+        raise InUse(f"cannot attach to container {document['Id'][:12]}: it is not running", "start it first: rl start")
+    return endpoint.connect(document["Rl"]["RuntimeDir"], document["Id"], ProcessId(*monitor))
+
+
+def refuse_foreign(document: Document) -> None:
+    """Raise `InUse` for a container that runs on another node: nothing can be done to it from here."""
+    if document["State"]["Running"] and not is_of_this_node(document):
+        node = document["Rl"]["Node"]
+        raise InUse(f"container {document['Id'][:12]} is running on {node}", f"log in to {node} to do that")
+
+
+def signal_number(text: str) -> int:
+    """Return the number of a signal given as 15, TERM or SIGTERM. Raises `InvalidInput`."""
+    if text.isdecimal() and 0 < int(text) < signal.NSIG:
+        return int(text)
+    name = text.upper()
+    number = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
+    if not isinstance(number, signal.Signals):
+        raise InvalidInput(f"invalid signal: {text}", "give a name such as TERM, or a number; kill -l lists them")
+    return int(number)
+
+
+def _running_init(document: Document) -> ProcessId | None:
+    refuse_foreign(document)
+    init = document["Rl"]["Init"]
+    return ProcessId(*init) if document["State"]["Running"] and init is not None else None

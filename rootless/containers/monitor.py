@@ -1,0 +1,235 @@
+"""The monitor: one process a container, a fork of the command that starts it, which it outlives.
+
+It owns the container's exit status, log, socket and terminal, and the helper processes; it ends with the container. What it learns
+goes into the container's document before anybody is told. The order of a start is drawn in `rootless.runtime.stage`.
+"""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from typing import Final, NoReturn
+
+from rootless.containers import bundle, clock, documents
+from rootless.containers.bundle import Bundle
+from rootless.containers.clients import Actions, Clients, failure_reply
+from rootless.containers.documents import Document
+from rootless.containers.endpoint import Endpoint
+from rootless.containers.lock import ContainerLock
+from rootless.containers.loop import Loop
+from rootless.containers.servers import Servers
+from rootless.containers.store import ContainerStore
+from rootless.containers.streams import Streams
+from rootless.errors import CannotInvoke, CommandNotFound, RlError, os_error_text
+from rootless.linux.process import ProcessId, become_subreaper, boot_id, close_all_except, identify, set_name
+from rootless.linux.sockets import socket
+from rootless.locations import Locations
+from rootless.namespaces.parent import remove_member
+from rootless.runtime import launch
+from rootless.runtime.stage import StagePlan
+from rootless.storage import drivers
+
+_KILLED: Final = 137
+
+
+def fork_monitor(
+    locations: Locations, document: Document, lock: ContainerLock, starter: socket, console_size: tuple[int, int] | None
+) -> int:
+    """Fork the monitor that starts a container and watches it; returns its PID.
+
+    The monitor takes the lock over and serves the other end of `starter`; the caller, single-threaded, closes its own
+    copies of both.
+    """
+    pid = os.fork()
+    if pid == 0:
+        _be_monitor(locations, document, lock, starter, console_size)
+    return pid
+
+
+def _be_monitor(
+    locations: Locations, document: Document, lock: ContainerLock, starter: socket, console_size: tuple[int, int] | None
+) -> NoReturn:
+    status = 1
+    try:
+        os.setsid()
+        set_name(b"rl-monitor")
+        become_subreaper()
+        signal.signal(signal.SIGHUP, signal.SIG_IGN)
+        signal.signal(signal.SIGINT, signal.SIG_IGN)
+        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
+        signal.set_wakeup_fd(-1)
+        close_all_except({2, starter.fileno(), *({lock.descriptor} if lock.descriptor >= 0 else ())})
+        errors = _redirect_streams(f"{locations.containers}/{document['Id']}/engine.log")
+        Monitor(locations, document, lock, errors).run(starter, console_size)
+        status = 0
+    except (RlError, OSError) as error:
+        text = os_error_text(error) if isinstance(error, OSError) else str(error)
+        os.write(2, f"monitor: {text}\n".encode())
+    except Exception:  # a defect of ours: with the traceback in engine.log it can be found
+        import traceback
+
+        os.write(2, traceback.format_exc().encode())
+    finally:
+        os._exit(status)
+
+
+def _redirect_streams(path: str) -> int:
+    """Turn standard input and output to /dev/null and errors to a file in the container's folder; returns the file."""
+    null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
+    errors = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    for stream, descriptor in enumerate((null, null, errors)):
+        os.dup2(descriptor, stream)
+    os.close(null)
+    return errors
+
+
+class Monitor:
+    """One start of one container."""
+
+    def __init__(self, locations: Locations, document: Document, lock: ContainerLock, errors: int) -> None:
+        self._locations = locations
+        self._document = document
+        self._lock = lock
+        self._store = ContainerStore(locations)
+        self._folder = self._store.folder(document["Id"])
+        self._loop = Loop()
+        self._streams = Streams(self._loop, document["LogPath"])
+        actions = Actions(
+            self._streams.write_input, self._streams.end_input, self._streams.resize, self._streams.resume_output
+        )
+        self._clients = Clients(self._loop, actions)
+        self._streams.connect(self._clients)
+        self._servers = Servers(locations, self._loop, errors, self._on_server_lost)
+        self._endpoint = Endpoint(self._loop, locations.runtime_dir, document["Id"], self._clients.add)
+        self._init: ProcessId | None = None
+        self._pidfd = -1
+        self._error = ""
+        self._ended = False
+
+    def run(self, starter: socket, console_size: tuple[int, int] | None) -> None:
+        """Start the container, serve until its end, and leave everything in order."""
+        self._clients.add_starter(starter)
+        try:
+            self._start(console_size)
+        except (RlError, OSError) as error:
+            self._report_failure(error)
+            return
+        self._clients.reply_to_starter({})
+        while not self._ended:
+            self._loop.run_once(None)
+        self._finish()
+
+    def _start(self, console_size: tuple[int, int] | None) -> None:
+        document = self._document
+        self._servers.begin(document)
+        prepared = bundle.prepare(self._locations, document, console_size)
+        stdio = None if document["Config"]["Tty"] else self._streams.open_pipes(document["Config"]["OpenStdin"])
+        plan = self._plan(prepared, stdio)
+        created = launch.create(self._locations.runtime_dir, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
+        self._streams.close_container_ends()
+        self._init, self._pidfd = created.init, created.pidfd
+        self._servers.guard(created.pidfd)
+        if created.master is not None:
+            self._streams.take_terminal(created.master)
+        self._endpoint.open()
+        self._note_running(created.init)
+        launch.start(created)
+        self._streams.begin()
+        self._loop.watch(self._pidfd, 1, lambda _events: self._on_init_ended())
+
+    def _plan(self, prepared: Bundle, stdio: tuple[int, int, int] | None) -> StagePlan:
+        driver, network = drivers.DRIVERS[self._document["Driver"]], prepared.network
+        mount_root: Callable[[], list[int]] = lambda: driver.mount(prepared.root)  # noqa: E731 - a value of the plan
+        return StagePlan(
+            prepared.spec,
+            prepared.root.mount_point,
+            self._document["Rl"]["User"],
+            prepared.capability_names,
+            mount_root,
+            lambda: bundle.make_network(network),
+            prepared.seccomp_filter,
+            stdio,
+            bool(self._document["HostConfig"]["Init"]),
+        )
+
+    def _note_running(self, init: ProcessId) -> None:
+        """Write down who runs where, before init is let go: from then on a reader can tell whether we live."""
+        own = self._document["Rl"]
+        own["Node"], own["BootId"], own["RuntimeDir"] = os.uname().nodename, boot_id(), self._locations.runtime_dir
+        own["Monitor"], own["Init"] = list(identify(os.getpid())), list(init)
+        documents.set_running(self._document["State"], init.pid, clock.now())
+        documents.write(self._folder, self._document)
+
+    def _report_failure(self, error: RlError | OSError) -> None:
+        """Note a start that failed, tell the starter, and take everything down."""
+        message = os_error_text(error) if isinstance(error, OSError) else error.message
+        status = error.exit_status if isinstance(error, RlError) else RlError.exit_status
+        state = self._document["State"]
+        never_started = not isinstance(error, CommandNotFound | CannotInvoke) or state["StartedAt"] == documents.NEVER
+        documents.set_exited(state, status, message, clock.now())
+        if never_started or state["Status"] == "exited":
+            state["Status"] = "created"
+        trashed = self._write_end()
+        self._take_down()
+        self._lock.release()
+        self._clients.reply_to_starter(failure_reply(error))
+        self._clients.announce_end({"status": status, "error": message})
+        self._delete(trashed)
+        self._clients.wait_until_gone()
+
+    def _on_server_lost(self, reason: str) -> None:
+        """End a container that lost a server it cannot live without."""
+        self._error = reason
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
+
+    def _on_init_ended(self) -> None:
+        self._ended = True
+
+    def _finish(self) -> None:
+        """Deliver everything that the container wrote, write its end down, tell the clients, and take the rest down.
+
+        The lock is held until no server of ours touches the container's files any more.
+        """
+        status = self._reap_init()
+        self._streams.drain()
+        documents.set_exited(self._document["State"], status, self._error, clock.now())
+        trashed = self._write_end()
+        self._clients.announce_end({"status": status, "error": self._error})
+        self._take_down()
+        self._lock.release()
+        self._delete(trashed)
+        self._clients.wait_until_gone()
+
+    def _reap_init(self) -> int:
+        self._loop.forget(self._pidfd)
+        assert self._init is not None
+        _pid, wait_status = os.waitpid(self._init.pid, 0)
+        code = os.waitstatus_to_exitcode(wait_status)
+        return code if code >= 0 else 128 - code
+
+    def _take_down(self) -> None:
+        self._servers.end()
+        self._endpoint.close()
+        if self._init is not None:
+            remove_member(self._locations.runtime_dir, self._init)
+        self._streams.close()
+        launch.reap_orphans()
+
+    def _write_end(self) -> str | None:
+        """Write the end down, or with --rm remove name and record; returns the files that are to be deleted."""
+        own = self._document["Rl"]
+        own["Monitor"] = own["Init"] = None
+        if self._document["HostConfig"]["AutoRemove"]:
+            return self._store.remove_record(self._document)
+        documents.write(self._folder, self._document)
+        return None
+
+    def _delete(self, trashed: str | None) -> None:
+        if trashed is not None:
+            from rootless.storage import trash  # its shutil costs 4 ms: after everybody was told
+
+            trash.delete(self._locations, trashed)
+
+

@@ -1,0 +1,146 @@
+"""The helpers of one container under its monitor's care: which it needs, what they are given, and what happens when one dies.
+
+A dead `slirp_net` is started again with a duplicate of the same tap (a tap and its addresses vanish with the last descriptor, so
+the monitor holds one): connections are reset, three tries, then the container goes on without. A dead `fuse_overlay` takes the
+container along, because its root is gone.
+"""
+
+import os
+import select
+from collections.abc import Callable
+from typing import Final
+
+from rootless.containers.documents import Document
+from rootless.containers.helpers import Helper
+from rootless.containers.loop import READABLE, Loop
+from rootless.errors import RlError
+from rootless.linux.sockets import socket
+from rootless.locations import Locations
+from rootless.networks import modes
+from rootless.networks.modes import Network, PrivateNetwork
+from rootless.runtime.launch import Watcher
+
+_STACK: Final = "slirp_net"
+_UNION: Final = "fuse_overlay"
+_STACK_TRIES: Final = 3
+_FOLDERS_OF_UNION: Final = 3  # /dev/fuse, upper, work: before the layers
+
+
+class Servers:
+    """The helper processes of one container."""
+
+    def __init__(self, locations: Locations, loop: Loop, errors: int, on_lost: Callable[[str], None]) -> None:
+        self._runtime_dir = locations.runtime_dir
+        self._loop = loop
+        self._errors = errors
+        self._on_lost = on_lost
+        self._helpers: dict[str, Helper] = {}
+        self._private: PrivateNetwork | None = None
+        self._tap = -1
+        self._pidfd = -1
+        self._restarts = 0
+
+    def begin(self, document: Document) -> None:
+        """Execute the helpers that the container needs; nobody waits for them."""
+        if document["Driver"] == "fuse":
+            self._execute(_UNION)
+        if modes.parse(document["HostConfig"]["NetworkMode"]).private is not None:
+            self._execute(_STACK)
+
+    def watcher(self, network: Network) -> Watcher:
+        """Return what to do with the descriptors that the stage sends."""
+        self._private = network.private
+        return Watcher(self._on_root, self._on_network)
+
+    def wait_for(self, sync: socket) -> None:
+        """Wait until the stage has sent something. Raises `RlError` when the root's server failed meanwhile."""
+        poll = select.poll()
+        poll.register(sync.fileno(), select.POLLIN)
+        union = self._helpers.get(_UNION)
+        if union is not None:
+            poll.register(union.descriptor, select.POLLIN)
+        while sync.fileno() not in (ready := {descriptor for descriptor, _events in poll.poll()}):
+            assert union is not None
+            assert ready
+            self._take_union_answer(union)
+
+    def guard(self, pidfd: int) -> None:
+        """Give every helper the container's init, to end it if we die, and watch the helpers from now on."""
+        self._pidfd = pidfd
+        for name, helper in list(self._helpers.items()):
+            self._guard(name, helper)
+
+    def end(self) -> None:
+        """End all helpers and wait for them."""
+        for helper in self._helpers.values():
+            self._loop.forget(helper.descriptor)
+            helper.close()
+        self._helpers.clear()
+        if self._tap >= 0:
+            os.close(self._tap)
+            self._tap = -1
+
+    def _execute(self, module: str) -> None:
+        self._helpers[module] = Helper(self._runtime_dir, module, self._errors)
+
+    def _on_root(self, descriptors: list[int]) -> None:
+        """Hand /dev/fuse, the upper, the work folder and the layers to the union's server."""
+        union = self._helpers.get(_UNION)
+        try:
+            if union is not None:
+                lowers = len(descriptors) - _FOLDERS_OF_UNION
+                union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers, ids="full")
+        finally:
+            for descriptor in descriptors:
+                os.close(descriptor)
+
+    def _on_network(self, descriptors: list[int]) -> None:
+        """Keep the tap, and give it to the network stack."""
+        (self._tap,) = descriptors
+        self._attach(self._helpers[_STACK])
+
+    def _attach(self, stack: Helper) -> None:
+        assert self._private is not None
+        stack.request("attach", [self._tap], **modes.attach_request(self._private))
+
+    def _guard(self, name: str, helper: Helper) -> None:
+        helper.request("guard", [self._pidfd])
+        self._loop.watch(helper.descriptor, READABLE, lambda _events: self._on_answer(name, helper))
+
+    def _on_answer(self, name: str, helper: Helper) -> None:
+        if name == _UNION:
+            try:
+                self._take_union_answer(helper)
+            except RlError as error:
+                self._loop.forget(helper.descriptor)
+                self._on_lost(error.message)
+            return
+        answer = helper.answer()
+        if answer is None:
+            self._restart_stack(helper)
+        elif "error" in answer:
+            self._say(f"{name}: {answer['error']}")
+
+    def _take_union_answer(self, union: Helper) -> None:
+        answer = union.answer()
+        if answer is None:
+            raise RlError("the root file system's server (fuse_overlay) died", "its last words are in the container's engine.log")
+        if "error" in answer:
+            raise RlError(f"cannot serve the root file system: {answer['error']}")
+
+    def _restart_stack(self, dead: Helper) -> None:
+        self._loop.forget(dead.descriptor)
+        dead.close()
+        del self._helpers[_STACK]
+        if self._restarts == _STACK_TRIES:
+            self._say(f"{_STACK} died {_STACK_TRIES + 1} times: the container goes on without a network")
+            return
+        self._restarts += 1
+        self._say(f"{_STACK} died and is started again")
+        self._execute(_STACK)
+        stack = self._helpers[_STACK]
+        self._attach(stack)
+        self._guard(_STACK, stack)
+
+    def _say(self, text: str) -> None:
+        os.write(self._errors, f"monitor: {text}\n".encode())

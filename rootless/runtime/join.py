@@ -1,0 +1,166 @@
+"""Running one more process in a running container (exec): joining its namespaces, then the last steps that init shares.
+
+Theory of operation. S is the session process that calls `create`; E enters; X is the process itself.
+
+    S                          E                                      X
+    fork --------------------> closes the interpreter (not dumpable)
+                               setns(pidfd of init, all namespaces)
+                               fork -------------------------------> terminal, user, capabilities, seccomp
+      <------- created (PID) -- exits
+      <------- console [master] -------------------------------------
+      <------- end of file (close on exec), or error ----------------
+
+E closes itself before it enters, because the container's root could open a process that is there. X becomes S's child, a subreaper.
+"""
+
+import contextlib
+import os
+from collections.abc import Mapping
+from typing import Any, NamedTuple, NoReturn
+
+from rootless.errors import InUse, RlError
+from rootless.linux import namespaces
+from rootless.linux.process import close_all_except
+from rootless.linux.sockets import packet_pair, socket
+from rootless.runtime import channel, console
+from rootless.runtime.isolation import close_interpreter
+from rootless.runtime.process import SeccompFilter, become, execute
+from rootless.runtime.security import oci_capabilities
+from rootless.runtime.users import resolve
+
+_JOINED = (
+    namespaces.NEWUSER
+    | namespaces.NEWNS
+    | namespaces.NEWPID
+    | namespaces.NEWNET
+    | namespaces.NEWIPC
+    | namespaces.NEWUTS
+    | namespaces.NEWCGROUP
+)
+
+
+class JoinPlan(NamedTuple):
+    """What a process in a running container needs."""
+
+    init_pidfd: int
+    process: dict[str, Any]  # the OCI process; user and capabilities are filled in inside
+    user: str
+    capability_names: tuple[str, ...]
+    seccomp_filter: SeccompFilter | None
+    stdio: tuple[int, int, int] | None  # None: a terminal of its own; -1: /dev/null
+
+
+class Joined(NamedTuple):
+    """A process that executes in the container; a child of the caller, which owns the terminal's master."""
+
+    pid: int
+    master: int | None
+
+
+def create(plan: JoinPlan) -> Joined:
+    """Run the process; returns when it has executed its command. The caller is single-threaded and a child subreaper.
+
+    Raises `CommandNotFound`, `CannotInvoke`, or `InUse` when the container has ended.
+    """
+    ours, theirs = packet_pair()
+    entering = os.fork()
+    if entering == 0:
+        _enter(plan, theirs)
+    theirs.close()
+    pid, master = -1, None
+    while True:
+        message = channel.receive(ours)
+        if message.event == "created":
+            pid = message.fields["pid"]
+            os.waitpid(entering, 0)
+        elif message.event == "console":
+            (master,) = message.descriptors
+        elif message.event == "error":
+            _reap(pid if pid >= 0 else entering)
+            raise channel.to_exception(message)
+        elif pid < 0:
+            _reap(entering)
+            raise InUse("the container has ended")
+        else:
+            ours.close()
+            return Joined(pid, master)
+
+
+def _reap(pid: int) -> None:
+    with contextlib.suppress(ChildProcessError):
+        os.waitpid(pid, 0)
+
+
+def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
+    """Be E."""
+    try:
+        keep = {plan.init_pidfd, sync.fileno(), *(descriptor for descriptor in plan.stdio or () if descriptor >= 0)}
+        close_all_except(keep | {0, 1, 2})
+        close_interpreter()
+        namespaces.setns(plan.init_pidfd, _JOINED)
+        pid = os.fork()
+        if pid == 0:
+            _be_process(plan, sync)
+        channel.send(sync, "created", pid=pid)
+    except ProcessLookupError:
+        channel.send_error(sync, InUse("the container has ended"), "")
+    except (RlError, OSError) as error:
+        channel.send_error(sync, error, "cannot enter the container")
+    finally:
+        os._exit(0)
+
+
+def _be_process(plan: JoinPlan, sync: socket) -> NoReturn:
+    """Be X."""
+    try:
+        os.setsid()
+        root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        single_id = _has_single_id()
+        if not single_id:
+            os.setgroups([])
+        os.setresgid(0, 0, 0)
+        os.setresuid(0, 0, 0)
+        process = _resolve_user(plan, root)
+        _connect_streams(plan, root, sync)
+        os.close(root)
+        close_all_except({0, 1, 2, sync.fileno()})
+        become(process, plan.seccomp_filter, single_id=single_id)
+        execute(process, die_with_parent=False, still_wanted=lambda: True)
+    except (RlError, OSError) as error:
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the session is gone: nobody to tell
+            channel.send_error(sync, error, "cannot execute in the container")
+    finally:
+        os._exit(1)
+
+
+def _resolve_user(plan: JoinPlan, root: int) -> Mapping[str, Any]:
+    user = resolve(root, plan.user)
+    process = plan.process
+    process["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.additional_gids)}
+    process["capabilities"] = oci_capabilities(plan.capability_names, user.uid)
+    if not any(entry.startswith("HOME=") for entry in process["env"]):
+        process["env"].append(f"HOME={user.home or '/'}")
+    return process
+
+
+def _connect_streams(plan: JoinPlan, root: int, sync: socket) -> None:
+    if plan.stdio is None:
+        terminal = console.open_terminal(root, plan.process["user"]["uid"])
+        size = plan.process.get("consoleSize")
+        if size:
+            console.set_size(terminal.master, size["height"], size["width"])
+        channel.send(sync, "console", [terminal.master])
+        os.close(terminal.master)
+        console.make_controlling(terminal.slave)
+        return
+    for stream, descriptor in enumerate(plan.stdio):
+        os.dup2(descriptor, stream)
+
+
+def _has_single_id() -> bool:
+    """Tell whether the joined namespace has one ID; asked by doing, for the container's /proc is not ours to trust."""
+    try:
+        os.setgroups([])
+    except PermissionError:
+        return True
+    return False
