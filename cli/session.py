@@ -1,0 +1,88 @@
+"""What `run`, `start`, `exec` and `attach` share: the command's side of a started container."""
+
+import json
+import os
+import sys
+
+from cli.attachment import attach
+from rootless import errors
+from rootless.containers import frames
+from rootless.containers.documents import Document
+from rootless.containers.lifecycle import Running, kill
+from rootless.errors import InvalidInput, RlError
+from rootless.linux.sockets import socket
+
+
+def require_terminal(*, tty: bool, interactive: bool, detached: bool) -> None:
+    """Raise `InvalidInput` where -it is asked for and standard input is no terminal, in Docker's words."""
+    if tty and interactive and not detached and not os.isatty(0):
+        raise InvalidInput("the input device is not a TTY", "leave out -t to feed a container from a pipe or file")
+
+
+def console_size_of_stdin() -> tuple[int, int] | None:
+    """Return rows and columns of the caller's terminal, or None where it has none."""
+    try:
+        size = os.get_terminal_size(0)
+    except OSError:  # not a terminal: the container's starts with no size, as in Docker
+        return None
+    return size.lines, size.columns
+
+
+def detached_start(running: Running) -> None:
+    """Wait until a container runs. Raises the monitor's error when it does not come to that."""
+    with_request(running.sock, {"op": "start"})
+    running.sock.close()
+
+
+def with_request(sock: socket, request: dict[str, object]) -> None:
+    """Send a request and wait for its REPLY. Raises the error that the reply carries."""
+    sock.sendall(frames.encode(frames.REQUEST, json.dumps(request).encode()))
+    decoder = frames.Decoder()
+    while received := sock.recv(1 << 16):
+        for kind, payload in decoder.feed(received):
+            if kind == frames.REPLY:
+                raise_error_of(json.loads(payload))
+                return
+    raise RlError("the container's monitor ended without an answer", "its last words are in engine.log in the container's folder")
+
+
+def raise_error_of(reply: dict[str, str]) -> None:
+    """Raise the error of a REPLY, of the class that was raised in the monitor; a good one does nothing."""
+    if "error" in reply:
+        kind = getattr(errors, reply.get("kind", ""), RlError)
+        raise kind(reply["error"], reply.get("hint"))
+
+
+def attach_to(
+    running: Running, document: Document, detach_keys: str | None, *, terminal: bool, interactive: bool
+) -> int:
+    """Be attached to a container, or to a command in it, until the end or until the user detaches; returns the exit status."""
+    outcome = attach(
+        running.sock,
+        stdin=interactive,
+        tty=terminal,
+        detach_keys=detach_keys or "ctrl-p,ctrl-q",
+        forward_signal=lambda number: _forward(document, number),
+    )
+    return _status_of(outcome.status, outcome.detached, document)
+
+
+def _status_of(status: int | None, detached: bool, document: Document) -> int:
+    if detached:
+        return 0
+    if status is None:
+        print(f"rl: the monitor of container {document['Id'][:12]} died", file=sys.stderr)  # noqa: T201
+        return errors.ENGINE_ERROR
+    return status
+
+
+def _forward(document: Document, number: int) -> None:
+    """Send a signal that the command got to the container's init."""
+    from rootless.containers.store import ContainerStore
+    from rootless.errors import InUse, NoSuchObject
+    from rootless.locations import from_environment
+
+    try:
+        kill(ContainerStore(from_environment(os.environ, os.geteuid())).find(document["Id"]), number)
+    except (InUse, NoSuchObject):
+        return  # it has ended meanwhile; its status is on the way
