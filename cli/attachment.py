@@ -1,0 +1,299 @@
+"""The user's side of an attached container: standard streams, window size and signals, to and from its monitor.
+
+Theory of operation. The socket speaks the protocol of `rootless.containers.frames`; the caller has sent the request already.
+One loop over poll(2) (epoll refuses regular files, which standard input may be) watches
+
+* standard input -> STDIN frames, through the scanner for the detach keys; its end -> STDIN_END. Not read while more than `_FULL`
+  bytes wait for the monitor;
+* the socket -> our standard output and error. Not read while more than `_FULL` bytes wait for one of these;
+* signals, whose handlers do nothing but wake the loop by a pipe (signal.set_wakeup_fd).
+
+It ends with the EXIT frame once all output is written, with the detach keys, when nobody reads our output any more, when the
+terminal is closed, or with the monitor. A signal that would have ended the process does so after the terminal is restored.
+
+Signals. Without raw mode the terminal turns Ctrl-C into SIGINT, and whatever comes is forwarded to the container. In raw mode keys
+are bytes; a signal comes from elsewhere and means this process. SIGHUP is never forwarded: closing a terminal leaves the container
+running.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import select
+import signal
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
+
+from cli import detach_keys as keys
+from cli.output import Output
+from rootless.containers import frames
+from rootless.containers.frames import Decoder, FrameError
+
+if TYPE_CHECKING:
+    from cli.terminal import RawMode
+    from rootless.linux.sockets import socket
+
+_STDIN: Final = 0
+_STDOUT: Final = 1
+_STDERR: Final = 2
+
+_READ_SIZE: Final = 1 << 16
+_RECEIVE_SIZE: Final = 1 << 18
+_FULL: Final = 1 << 18
+
+_ENDED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
+
+# Synchronous faults are our own; the others mean our terminal, our children or nothing.
+_NEVER_FORWARDED: Final = frozenset({
+    signal.SIGKILL, signal.SIGSTOP,
+    signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS,
+    signal.SIGHUP, signal.SIGPIPE, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH,
+})  # fmt: skip
+_ENDING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
+
+
+class Outcome(NamedTuple):
+    """How an attachment ended."""
+
+    status: int | None = None  # the container's exit status; None: it did not end, or nobody knows
+    detached: bool = False  # by the detach keys
+    error: str = ""  # what the engine says of the container's end, or why the attachment broke off
+    refusal: dict[str, Any] | None = None  # the REPLY of a monitor that refused the request
+
+
+class _EndedBySignal(Exception):
+    """A signal whose default action is to end this process; raised so that everything is restored first."""
+
+    def __init__(self, number: int) -> None:
+        super().__init__(number)
+        self.number = number
+
+
+def attach(
+    sock: "socket", *, stdin: bool, tty: bool, detach_keys: str = keys.DEFAULT, forward_signal: Callable[[int], None] | None
+) -> Outcome:
+    """Connect our standard streams with the container behind `sock` until its end, or ours.
+
+    `sock` is a stream socket on which an attach request was sent; its REPLY may have been read or not. `stdin`: send our standard
+    input. `tty`: the container has a terminal, so window sizes are sent, detach keys hold, and ours becomes raw if it is our input.
+    `forward_signal` is called in the loop with the number of each signal for the container; None: signals mean this process.
+    Raises `InvalidInput` for malformed detach keys, `OSError` when our streams fail.
+    """
+    scanner = keys.DetachScanner(keys.parse(detach_keys) if tty else b"")
+    raw = stdin and tty and os.isatty(_STDIN)
+    try:
+        with contextlib.ExitStack() as stack:
+            forward = None if raw else forward_signal
+            wake = stack.enter_context(_signals_to_pipe(_watched(raw, forward is not None, tty)))
+            attachment = _Attachment(sock, wake, scanner, tty=tty, forward=forward)
+            stack.callback(attachment.close)
+            if raw:
+                from cli.terminal import raw_mode  # only with a terminal: termios
+
+                attachment.raw = stack.enter_context(raw_mode(_STDIN))
+            return attachment.run(stdin)
+    except _EndedBySignal as ended:
+        signal.signal(ended.number, signal.SIG_DFL)
+        os.kill(os.getpid(), ended.number)
+        return Outcome(error=f"ended by {signal.Signals(ended.number).name}")  # where the signal is blocked
+
+
+def _watched(raw: bool, forwards: bool, tty: bool) -> set[int]:
+    """Return the signals to catch."""
+    watched: set[int] = {signal.SIGWINCH} if tty else set()
+    if forwards:
+        watched.update(signal.valid_signals() - _NEVER_FORWARDED)
+    if raw:
+        watched.update((*_ENDING, signal.SIGCONT))
+    return watched
+
+
+@contextlib.contextmanager
+def _signals_to_pipe(numbers: set[int]) -> Iterator[int]:
+    """Turn signals into bytes, their numbers, on a pipe whose reading end is given; ignored signals stay ignored (nohup)."""
+    reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+    previous = {number: handler for number in numbers if (handler := signal.getsignal(number)) != signal.SIG_IGN}
+    previous_wakeup = signal.set_wakeup_fd(writing, warn_on_full_buffer=False)
+    try:
+        for number in previous:
+            signal.signal(number, _wake_only)
+        yield reading
+    finally:
+        for number, handler in previous.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+        signal.set_wakeup_fd(previous_wakeup)
+        os.close(reading)
+        os.close(writing)
+
+
+def _wake_only(_number: int, _frame: object) -> None:
+    """Do nothing: a signal with a Python handler writes to the wake-up descriptor."""
+
+
+class _Attachment:
+    """The loop and what it holds."""
+
+    def __init__(
+        self, sock: "socket", wake: int, scanner: keys.DetachScanner, *, tty: bool, forward: Callable[[int], None] | None
+    ) -> None:
+        self.raw: RawMode | None = None
+        self._sock = sock
+        self._wake = wake
+        self._scanner = scanner
+        self._tty = tty
+        self._forward = forward
+        self._outputs = {frames.STDOUT: Output(_STDOUT), frames.STDERR: Output(_STDERR)}
+        self._decoder = Decoder()
+        self._to_monitor = bytearray()
+        self._reads_stdin = False
+        self._sends = True
+        self._outcome: Outcome | None = None  # set: nothing more is read, and what is pending is written
+
+    def close(self) -> None:
+        """Close our own descriptors of the user's streams."""
+        for output in self._outputs.values():
+            output.close()
+
+    def run(self, stdin: bool) -> Outcome:
+        """Work until the end."""
+        self._sock.setblocking(False)
+        self._reads_stdin = stdin
+        if self._tty:
+            self._send_size()
+        try:
+            while self._outcome is None or self._pending_output():
+                self._work(self._poll())
+        except BrokenPipeError as error:
+            return Outcome(error=f"nobody reads our output: {error.strerror}")
+        return self._outcome
+
+    def _pending_output(self) -> int:
+        return max(output.pending for output in self._outputs.values())
+
+    def _poll(self) -> dict[int, int]:
+        """Wait for what we can work on."""
+        poll = select.poll()
+        poll.register(self._wake, select.POLLIN)
+        for output in self._outputs.values():
+            if output.pending:
+                poll.register(output.descriptor, select.POLLOUT)
+        if self._outcome is None:
+            receives = self._pending_output() < _FULL
+            mask = (select.POLLIN if receives else 0) | (select.POLLOUT if self._to_monitor else 0)
+            if mask:  # a mask of 0 would still report a hang-up, again and again
+                poll.register(self._sock.fileno(), mask)
+            if self._reads_stdin and len(self._to_monitor) < _FULL:
+                poll.register(_STDIN, select.POLLIN)
+        return dict(poll.poll())
+
+    def _work(self, ready: dict[int, int]) -> None:
+        if self._wake in ready:
+            self._take_signals()
+        for output in self._outputs.values():
+            if output.pending and output.descriptor in ready:
+                output.flush()
+        events = ready.get(self._sock.fileno(), 0)
+        if events & (select.POLLOUT | _ENDED) and self._to_monitor:
+            self._flush_to_monitor()
+        if events & (select.POLLIN | _ENDED):
+            self._receive()
+        if _STDIN in ready and self._outcome is None:
+            self._read_stdin()
+
+    def _receive(self) -> None:
+        try:
+            received = self._sock.recv(_RECEIVE_SIZE)
+        except BlockingIOError:
+            return
+        except ConnectionResetError:
+            received = b""
+        if not received:
+            self._outcome = Outcome(error="the container's monitor is gone")
+            return
+        try:
+            for kind, payload in self._decoder.feed(received):
+                self._take(kind, payload)
+        except (FrameError, ValueError, KeyError, TypeError) as error:
+            self._outcome = Outcome(error=f"the container's monitor sent something unknown: {error}")
+
+    def _take(self, kind: int, payload: bytes) -> None:
+        if kind in self._outputs:
+            self._outputs[kind].write(payload)
+        elif kind == frames.EXIT:
+            report = json.loads(payload)
+            self._outcome = Outcome(int(report["status"]), error=report.get("error") or "")
+        elif kind == frames.REPLY:
+            reply = json.loads(payload)
+            if reply.get("error"):
+                self._outcome = Outcome(error=reply["error"], refusal=reply)
+        else:
+            raise FrameError(f"a frame of kind {kind}")
+
+    def _read_stdin(self) -> None:
+        try:
+            content = os.read(_STDIN, _READ_SIZE)
+        except OSError as error:
+            if error.errno == errno.EAGAIN:  # somebody else made it non-blocking
+                return
+            if error.errno != errno.EIO:  # EIO: the terminal was closed, or we are in its background for good
+                raise
+            content = b""
+        if content:
+            passed, detached = self._scanner.feed(content)
+            self._send_input(passed)
+            if detached:
+                self._detach()
+            return
+        self._reads_stdin = False
+        if self.raw is not None:
+            self._outcome = Outcome(error="the terminal was closed")
+            return
+        self._send_input(self._scanner.flush())
+        self._send(frames.encode(frames.STDIN_END))
+
+    def _detach(self) -> None:
+        """End by the detach keys; what was typed before them still goes, as far as the monitor takes it at once."""
+        if self._to_monitor:
+            self._flush_to_monitor()
+        self._outcome = Outcome(detached=True)
+
+    def _send_input(self, content: bytes) -> None:
+        if content:
+            self._send(frames.encode(frames.STDIN, content))
+
+    def _send(self, frame: bytes) -> None:
+        self._to_monitor += frame
+        self._flush_to_monitor()
+
+    def _flush_to_monitor(self) -> None:
+        try:
+            while self._to_monitor and self._sends:
+                del self._to_monitor[: self._sock.send(self._to_monitor)]
+        except BlockingIOError:
+            pass  # the rest goes when the socket is writable
+        except (BrokenPipeError, ConnectionResetError):
+            # The monitor takes no more, but what it sent before, EXIT above all, is still to be received.
+            self._sends = self._reads_stdin = False
+        if not self._sends:
+            self._to_monitor.clear()
+
+    def _send_size(self) -> None:
+        from cli.terminal import window_size  # only with a terminal
+
+        size = window_size()
+        if size is not None:
+            self._send(frames.encode(frames.RESIZE, b'{"rows":%d,"columns":%d}' % size))
+
+    def _take_signals(self) -> None:
+        for number in os.read(self._wake, _READ_SIZE):
+            if number == signal.SIGWINCH:
+                if self._tty:
+                    self._send_size()
+            elif self.raw is not None and number == signal.SIGCONT:
+                self.raw.enter()  # we were stopped, and the shell set its own modes meanwhile
+                self._send_size()
+            elif self._forward is not None:
+                self._forward(number)
+            else:
+                raise _EndedBySignal(number)
