@@ -1,7 +1,7 @@
 """The user's side of an attached container: standard streams, window size and signals, to and from its monitor.
 
-Theory of operation. The socket speaks the protocol of `rootless.containers.frames`; the caller has sent the request already.
-One loop over poll(2) (epoll refuses regular files, which standard input may be) watches
+Theory of operation. The socket speaks the protocol of `rootless.containers.frames`: our first frame is the attach request, and a
+REPLY comes before anything else. One loop over poll(2) (epoll refuses regular files, which standard input may be) watches
 
 * standard input -> STDIN frames, through the scanner for the detach keys; its end -> STDIN_END. Not read while more than `_FULL`
   bytes wait for the monitor;
@@ -23,10 +23,11 @@ import os
 import select
 import signal
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cli import detach_keys as keys
 from cli.output import Output
+from cli.session import raise_error_of
 from rootless.containers import frames
 from rootless.containers.frames import Decoder, FrameError
 
@@ -39,7 +40,7 @@ _STDOUT: Final = 1
 _STDERR: Final = 2
 
 _READ_SIZE: Final = 1 << 16
-_RECEIVE_SIZE: Final = 1 << 18
+_RECEIVE_SIZE: Final = 1 << 17
 _FULL: Final = 1 << 18
 
 _ENDED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
@@ -59,7 +60,6 @@ class Outcome(NamedTuple):
     status: int | None = None  # the container's exit status; None: it did not end, or nobody knows
     detached: bool = False  # by the detach keys
     error: str = ""  # what the engine says of the container's end, or why the attachment broke off
-    refusal: dict[str, Any] | None = None  # the REPLY of a monitor that refused the request
 
 
 class _EndedBySignal(Exception):
@@ -75,10 +75,11 @@ def attach(
 ) -> Outcome:
     """Connect our standard streams with the container behind `sock` until its end, or ours.
 
-    `sock` is a stream socket on which an attach request was sent; its REPLY may have been read or not. `stdin`: send our standard
-    input. `tty`: the container has a terminal, so window sizes are sent, detach keys hold, and ours becomes raw if it is our input.
-    `forward_signal` is called in the loop with the number of each signal for the container; None: signals mean this process.
-    Raises `InvalidInput` for malformed detach keys, `OSError` when our streams fail.
+    `sock` is a stream socket on which nothing was sent yet. `stdin`: send our standard input. `tty`: the container has a
+    terminal, so window sizes are sent, detach keys hold, and ours becomes raw if it is our input. `forward_signal` is called in
+    the loop with the number of each signal for the container; None: signals mean this process.
+    Raises the `RlError` of a monitor that refuses (or fails to start the container), `InvalidInput` for malformed detach keys,
+    `OSError` when our streams fail.
     """
     scanner = keys.DetachScanner(keys.parse(detach_keys) if tty else b"")
     raw = stdin and tty and os.isatty(_STDIN)
@@ -159,6 +160,7 @@ class _Attachment:
         """Work until the end."""
         self._sock.setblocking(False)
         self._reads_stdin = stdin
+        self._send(frames.encode(frames.REQUEST, json.dumps({"op": "attach", "stdin": stdin, "output": True}).encode()))
         if self._tty:
             self._send_size()
         try:
@@ -224,9 +226,7 @@ class _Attachment:
             report = json.loads(payload)
             self._outcome = Outcome(int(report["status"]), error=report.get("error") or "")
         elif kind == frames.REPLY:
-            reply = json.loads(payload)
-            if reply.get("error"):
-                self._outcome = Outcome(error=reply["error"], refusal=reply)
+            raise_error_of(json.loads(payload))
         else:
             raise FrameError(f"a frame of kind {kind}")
 

@@ -129,6 +129,7 @@ def attached(
         os.close(descriptor)
     client = Client(pid, monitor, *ours, result_reading)
     try:
+        assert client.frame() == (frames.REQUEST, json.dumps({"op": "attach", "stdin": stdin, "output": True}).encode())
         yield client
     finally:
         if client.status is None:
@@ -223,10 +224,13 @@ def test_frames_byte_by_byte() -> None:
         assert read_all(client.stdout, 5) == b"hello"
 
 
-def test_a_refusal_is_returned() -> None:
-    with piped() as client:
+def test_a_refusal_is_raised_after_the_terminal_is_restored() -> None:
+    with on_terminal() as client:
+        wait_for_raw_mode(client)
         client.send(frames.REPLY, b'{"error": "no", "kind": "InUse", "hint": null}')
-        assert client.outcome() == Outcome(error="no", refusal={"error": "no", "kind": "InUse", "hint": None})
+        assert client.wait() == 1 << 8
+        assert b"rootless.errors.InUse: no" in os.read(client.stderr, 1 << 16)
+        assert local_flags(client.stdin) & termios.ICANON
 
 
 @pytest.mark.parametrize("garbage", [b"\xff" * 64, frames.encode(frames.EXIT, b"{"), frames.encode(frames.STDIN, b"x")])
@@ -386,8 +390,11 @@ def test_signals_end_us_where_nothing_forwards_them() -> None:
 
 
 def test_a_terminal_is_raw_and_then_restored() -> None:
+    master, slave = os.openpty()
+    before = termios.tcgetattr(slave)
+    os.close(master)
+    os.close(slave)
     with on_terminal() as client:
-        before = termios.tcgetattr(client.stdin)
         wait_for_raw_mode(client)
         os.write(client.stdin, b"\x03\x1a\r\n\x04\xff")
         assert client.frame() == (frames.RESIZE, b'{"rows":24,"columns":80}')
