@@ -78,6 +78,11 @@ def is_short(text: str) -> bool:
     return not _first_is_domain(_split_tag(_split_digest(text)[0])[0])
 
 
+def has_tag(text: str) -> bool:
+    """Tell whether a name gives a tag itself."""
+    return _split_tag(_split_digest(text)[0])[1] is not None
+
+
 def is_digest(text: str) -> bool:
     """Tell whether `text` is a digest of a registered algorithm that we verify (OCI image-spec, descriptor.md, "Digests")."""
     return _DIGEST.fullmatch(text) is not None

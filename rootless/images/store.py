@@ -121,6 +121,10 @@ class ImageStore:
             self.layout.replace_descriptors(descriptors)
         return True
 
+    def image_of(self, descriptor: Descriptor) -> Image:
+        """Return the image of one descriptor, with no other names than its own. Raises `CorruptImage`."""
+        return self._image(descriptor, [descriptor])
+
     def _by_prefix(self, descriptors: list[Descriptor], prefix: str) -> Descriptor | None:
         wanted = prefix if prefix.startswith("sha256:") else f"sha256:{prefix}"
         found = {self.image_id(one): one for one in descriptors if self.image_id(one).startswith(wanted)}

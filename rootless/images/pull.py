@@ -1,0 +1,115 @@
+"""Pulling an image: the name's meaning, then manifest, config and layers into the store, unpacked as they arrive.
+
+This file is what happens before and after the network; `fetch_image` has trio and httpx, which cost 0.3 s to import.
+"""
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rootless.errors import NoSuchObject, RegistryError, RlError
+from rootless.images import platform as platforms
+from rootless.images import reference
+from rootless.images.progress import NoProgress, Progress
+from rootless.images.reference import Reference
+from rootless.images.store import Image, ImageStore
+from rootless.images.unpack_service import UnpackService
+from rootless.locations import Locations
+
+if TYPE_CHECKING:
+    from rootless.registry.configuration import Registries
+
+_TRIES: Final = 3
+
+
+class PullJob(NamedTuple):
+    """What stays the same through one pull; `asked` is what `--platform` says, or None for this machine's."""
+
+    locations: Locations
+    registries: "Registries"
+    environ: Mapping[str, str]
+    etc: str
+    asked: platforms.Platform | None
+    progress: Progress
+
+
+def pull(
+    locations: Locations,
+    name: str,
+    *,
+    environ: Mapping[str, str],
+    progress: Progress | None = None,
+    platform: str | None = None,
+    if_missing: bool = False,
+    etc: str = "/etc",
+) -> Image:
+    """Bring the image that a registry has under `name` into the store, and return it.
+
+    Short names go by aliases and search registries of registries.conf. `platform` is `OS/ARCH[/VARIANT]`, by default this
+    machine's. With `if_missing` no registry is asked when the store has the name that `name` stands for. The caller is
+    single-threaded. Raises `InvalidInput`, `NoSuchObject`, `RegistryError`, `CorruptImage`, `NodeLacks`; then the store is
+    as before, but for unfinished downloads, which the next pull goes on with.
+    """
+    from rootless.registry import configuration  # parses TOML: only when something is pulled
+
+    parsed = reference.parse(name)
+    asked = platforms.parse(platform) if platform else None
+    job = PullJob(locations, configuration.load(environ, etc), environ, etc, asked, progress or NoProgress())
+    candidates = _candidates(name, parsed, job.registries)
+    if if_missing:
+        store = ImageStore(locations)
+        for candidate in candidates:
+            image = store.find(candidate.name)
+            if image is not None:
+                return image
+    if parsed.digest is None and not reference.has_tag(name):
+        job.progress.message(f"Using default tag: {reference.DEFAULT_TAG}")
+    return _pull_first(job, name, candidates)
+
+
+def _candidates(name: str, parsed: Reference, registries: "Registries") -> list[Reference]:
+    """Return what a name may stand for, in the order to try it."""
+    if not reference.is_short(name):
+        return [parsed]
+    repositories = registries.repositories_of(parsed.path.removeprefix("library/"))
+    return [parsed.with_repository(reference.parse(repository).repository) for repository in repositories]
+
+
+def _pull_first(job: PullJob, name: str, candidates: list[Reference]) -> Image:
+    failures: list[RlError] = []
+    for candidate in candidates:
+        try:
+            return _pull_one(job, candidate)
+        except (NoSuchObject, RegistryError) as error:
+            if len(candidates) == 1:
+                raise
+            failures.append(error)
+            job.progress.warning(f"{candidate.name}: {error.message}")
+    raise NoSuchObject(f"no registry of the search list has {name}: {failures[-1].message}", "give the name with its registry")
+
+
+def _pull_one(job: PullJob, wanted: Reference) -> Image:
+    store = ImageStore(job.locations)
+    store.layout.prepare()
+    before = store.find(wanted.name)
+    job.progress.message(f"{wanted.digest or wanted.tag}: Pulling from {wanted.path}")
+    for _ in range(_TRIES):
+        service = UnpackService(job.locations)
+        completed = False
+        try:
+            from rootless.images.fetch_image import fetch_image  # after the fork: trio and httpx, 0.3 s
+
+            new = fetch_image(job, wanted, service)
+            completed = True
+        finally:
+            service.end(at_once=not completed)
+        if store.add(new, wanted.name):
+            image = store.get(new.id)
+            _report(job.progress, wanted, new.source_digest, changed=before is None or before.id != image.id)
+            return image
+    raise RegistryError(f"cannot pull {wanted.name}: another process removes its layers again and again", "try again later")
+
+
+def _report(progress: Progress, wanted: Reference, digest: str | None, *, changed: bool) -> None:
+    shown = reference.familiar_name(wanted.name)
+    progress.message(f"Digest: {digest}")
+    progress.message(f"Status: Downloaded newer image for {shown}" if changed else f"Status: Image is up to date for {shown}")

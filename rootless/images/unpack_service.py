@@ -1,0 +1,108 @@
+"""Unpacking beside a download: a worker in the parent namespace that takes layers as they become complete.
+
+Theory of operation. The worker is forked before trio starts, as a fork wants a single thread. Requests and replies are JSON
+lines on two pipes, strictly in turn:
+
+    {"extract": [blob path, diff ID]}                {"result": null}
+    {"place": [{diff ID: blob path}, [diff ID, …]]}  {"result": [[key, …], size]}
+                                                     {"error": class name, "message": …, "hint": …} to either
+
+End of file ends the worker between two requests, SIGTERM in the middle of one; both remove what is not placed. What a killed
+worker leaves is unlocked thereby, and removed by the next.
+"""
+
+import json
+import os
+import signal
+import traceback
+from types import FrameType
+from typing import Any, NoReturn
+
+from rootless import errors
+from rootless.errors import CorruptImage, RlError, os_error_text
+from rootless.images.unpack_image import LayerUnpacker
+from rootless.locations import Locations
+from rootless.namespaces.parent import fork_into_parent
+
+
+class UnpackService:
+    """The caller's side: two descriptors and the worker's PID. `end` must be called."""
+
+    def __init__(self, locations: Locations) -> None:
+        """Start the worker; the caller is single-threaded. Raises `NodeLacks` where there are no user namespaces."""
+        os.makedirs(locations.layers, 0o700, exist_ok=True)
+        requests, self.requests = os.pipe2(os.O_CLOEXEC)
+        self.replies, replies = os.pipe2(os.O_CLOEXEC)
+
+        def body() -> None:
+            os.close(self.requests)
+            os.close(self.replies)
+            _serve(locations, requests, replies)
+
+        try:
+            self._pid = fork_into_parent(locations.runtime_dir, body)
+        except (RlError, OSError):
+            os.close(self.requests)
+            os.close(self.replies)
+            raise
+        finally:
+            os.close(requests)
+            os.close(replies)
+
+    def end(self, *, at_once: bool) -> None:
+        """Wait for the worker's end; `at_once` in the middle of a layer. The descriptors are the caller's to close before."""
+        if at_once:
+            os.kill(self._pid, signal.SIGTERM)  # our child, not reaped yet: the PID is its own
+        os.waitpid(self._pid, 0)
+
+
+def request(verb: str, *arguments: Any) -> bytes:
+    """Return one request's line."""
+    return json.dumps({verb: arguments}).encode() + b"\n"
+
+
+def unwrap(line: bytes) -> Any:
+    """Return the result in a reply's line. Raises the `RlError` that it carries."""
+    if not line.endswith(b"\n"):
+        raise RlError("the worker that unpacks layers ended early", "is the machine out of memory?")
+    reply = json.loads(line)
+    if "error" in reply:
+        raise getattr(errors, reply["error"], RlError)(reply["message"], reply["hint"])
+    return reply["result"]
+
+
+def _serve(locations: Locations, requests: int, replies: int) -> None:
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, which then ends this process
+    signal.signal(signal.SIGTERM, _stop)
+    with open(requests, "rb") as source, open(replies, "wb", buffering=0) as sink, LayerUnpacker(locations) as unpacker:
+        for line in source:
+            sink.write(json.dumps(_answer(unpacker, json.loads(line))).encode() + b"\n")
+
+
+def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    raise SystemExit(1)
+
+
+def _answer(unpacker: LayerUnpacker, wanted: dict[str, Any]) -> dict[str, Any]:
+    try:
+        if "extract" in wanted:
+            path, diff_id = wanted["extract"]
+            unpacker.blobs[diff_id] = path
+            _extract(unpacker, path, diff_id)
+            return {"result": None}
+        paths, diff_ids = wanted["place"]
+        unpacker.blobs.update(paths)
+        return {"result": unpacker.place(tuple(diff_ids))}
+    except RlError as error:
+        return {"error": type(error).__name__, "message": error.message, "hint": error.hint}
+    except OSError as error:
+        return {"error": "RlError", "message": f"cannot unpack a layer: {os_error_text(error)}", "hint": None}
+    except Exception:  # a defect of ours: its traceback must reach the caller, which is another process
+        return {"error": "RlError", "message": f"a worker failed:\n{traceback.format_exc()}", "hint": None}
+
+
+def _extract(unpacker: LayerUnpacker, path: str, diff_id: str) -> None:
+    try:
+        unpacker.extract(path, diff_id)
+    except CorruptImage as error:
+        raise CorruptImage(f"layer {os.path.basename(path)[:12]}: {error.message}", error.hint) from error

@@ -1,0 +1,102 @@
+"""Logging in to a registry: basic authentication and tokens (distribution's "Token Authentication" and OAuth 2 specifications).
+
+Theory of operation. The first request goes without credentials. A 401 comes with a challenge; `answer` turns it into the
+value of an Authorization header, which the session then sends to the same server only:
+
+    Basic                 user and password
+    Bearer realm, …       GET realm?service&scope, with basic authentication where there is a log-in;
+                          with an identity token POST realm, grant_type=refresh_token
+"""
+
+import base64
+import json
+from collections.abc import Mapping
+from typing import Any, Final
+
+import httpx
+
+from rootless.errors import RegistryError
+from rootless.registry import challenge
+from rootless.registry.connections import Connections
+from rootless.registry.credentials import Credentials
+from rootless.registry.limited import read_limited
+from rootless.registry.retry import PASSING_STATUSES, PassingError, retry_after
+
+_MAX_REPLY: Final = 1 << 20
+_CLIENT: Final = "rl"
+
+
+class Authorization:
+    """How one repository on one host is logged in to; `insecure` permits a realm without TLS."""
+
+    def __init__(self, connections: Connections, host: str, credentials: Credentials | None, insecure: bool) -> None:
+        self._connections = connections
+        self._host = host
+        self._credentials = credentials
+        self._insecure = insecure
+
+    async def answer(self, header: str, scope: str) -> str | None:
+        """Return an Authorization header for a challenge (the value of WWW-Authenticate), or None where nothing fits.
+
+        `scope` is used where the challenge names none. Raises `RegistryError`, `PassingError`, `httpx.TransportError`.
+        """
+        offers = {offer.scheme: offer.parameters for offer in reversed(challenge.parse(header))}
+        if "bearer" in offers and "realm" in offers["bearer"]:
+            return f"Bearer {await self._token(offers['bearer'], scope)}"
+        if "basic" in offers and self._credentials is not None and self._credentials.user:
+            return _basic(self._credentials)
+        return None
+
+    async def _token(self, parameters: Mapping[str, str], scope: str) -> str:
+        realm = self._realm(parameters["realm"])
+        query = {"service": parameters["service"]} if "service" in parameters else {}
+        query["scope"] = parameters.get("scope", scope)
+        client = self._connections.client_for(realm)
+        if self._credentials is not None and not self._credentials.user:
+            grant = {"grant_type": "refresh_token", "refresh_token": self._credentials.password, "client_id": _CLIENT}
+            request = client.build_request("POST", realm, data={**query, **grant})
+        else:
+            headers = {} if self._credentials is None else {"authorization": _basic(self._credentials)}
+            request = client.build_request("GET", realm.copy_merge_params(query), headers=headers)
+        response = await client.send(request, stream=True)
+        try:
+            content = await read_limited(response, _MAX_REPLY, self._connections.patience)
+        finally:
+            await response.aclose()
+        return self._token_in(response, content)
+
+    def _token_in(self, response: httpx.Response, content: bytes) -> str:
+        if response.status_code in PASSING_STATUSES:
+            failure = RegistryError(f"the token server of {self._host} answers {response.status_code}", "try again later")
+            raise PassingError(failure, retry_after(response))
+        if response.status_code != 200:
+            raise RegistryError(
+                f"the token server of {self._host} refuses to log in: {response.status_code} {response.reason_phrase}",
+                "check the log-in in ~/.docker/config.json or ${XDG_RUNTIME_DIR}/containers/auth.json",
+            )
+        try:
+            document: Any = json.loads(content)
+        except ValueError as error:
+            raise RegistryError(f"the token server of {self._host} sent no JSON: {error}") from error
+        token = (document.get("token") or document.get("access_token")) if isinstance(document, dict) else None
+        if not isinstance(token, str) or not token.isascii() or not token.isprintable():
+            raise RegistryError(f"the token server of {self._host} sent no token")
+        return token
+
+    def _realm(self, text: str) -> httpx.URL:
+        try:
+            realm = httpx.URL(text)
+        except httpx.InvalidURL as error:
+            raise RegistryError(f"{self._host} names an invalid token server: {text!r:.100}") from error
+        if realm.scheme not in {"https", "http"} or not realm.host:
+            raise RegistryError(f"{self._host} names an invalid token server: {text!r:.100}")
+        if realm.scheme == "http" and not self._insecure:
+            raise RegistryError(
+                f"{self._host} names a token server without TLS: {text!r:.100}",
+                "if that is meant, set insecure = true for this registry in registries.conf",
+            )
+        return realm
+
+
+def _basic(credentials: Credentials) -> str:
+    return "Basic " + base64.b64encode(f"{credentials.user}:{credentials.password}".encode()).decode("ascii")

@@ -1,0 +1,134 @@
+"""Pulling by the OCI distribution spec: manifests whole, blobs as a stream that is resumed where it broke off."""
+
+import json
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+import httpx
+import trio
+
+from rootless.errors import CorruptImage, RegistryError
+from rootless.registry.limited import read_limited
+from rootless.registry.retry import PassingError
+from rootless.registry.session import Session
+
+T = TypeVar("T")
+
+MAX_DOCUMENT: Final = 4 << 20  # distribution-spec, "Pushing Manifests": 4 MiB is what registries must take
+
+
+class Document(NamedTuple):
+    """A manifest as it came: its bytes, its media type, and the registry's word for its digest (or None)."""
+
+    content: bytes
+    media_type: str
+    digest: str | None
+
+
+class BlobSink(Protocol):
+    """Where a blob's bytes go. `offset` counts those that are there, and where the download goes on."""
+
+    offset: int
+
+    def write(self, data: bytes) -> None:
+        """Append bytes."""
+
+    def restart(self) -> None:
+        """Forget all bytes: the server cannot resume, or what was kept is wrong."""
+
+
+async def fetch_manifest(session: Session, reference: str, accept: Iterable[str]) -> Document:
+    """Return the manifest that a tag or digest names. Raises `NoSuchObject`, `RegistryError`."""
+
+    async def once() -> Document:
+        async with session.get(f"manifests/{reference}", {"accept": ", ".join(accept)}) as response:
+            content = await read_limited(response, MAX_DOCUMENT, session.patience)
+            header = response.headers.get("content-type", "").partition(";")[0].strip()
+            return Document(content, _media_type(content, header), response.headers.get("docker-content-digest"))
+
+    return await _persistently(session, once)
+
+
+async def fetch_document(session: Session, digest: str, size: int) -> bytes:
+    """Return a small blob (a config) whole; the caller checks its digest. Raises `NoSuchObject`, `RegistryError`."""
+
+    async def once() -> bytes:
+        async with session.get(f"blobs/{digest}", {}) as response:
+            return await read_limited(response, size, session.patience)
+
+    if size > MAX_DOCUMENT:
+        raise CorruptImage(f"the config {digest} has {size} bytes, more than {MAX_DOCUMENT}")
+    return await _persistently(session, once)
+
+
+async def fetch_blob(session: Session, digest: str, size: int, sink: BlobSink) -> None:
+    """Append to `sink` what it lacks of a blob of `size` bytes; the caller checks the digest.
+
+    Goes on after a loss where the connection broke; gives up after `Patience.tries` tries without progress. Raises
+    `CorruptImage` when more than `size` bytes come, `NoSuchObject`, `RegistryError`.
+    """
+    failures = 0
+    while sink.offset < size:
+        before = sink.offset
+        try:
+            await _fetch_rest(session, digest, size, sink)
+        except PassingError as failure:
+            failures = 1 if sink.offset - before >= session.patience.stall_bytes else failures + 1
+            if failures >= session.patience.tries:
+                raise failure.error from failure
+            await trio.sleep(session.patience.pause(failures, failure.pause))
+
+
+async def _fetch_rest(session: Session, digest: str, size: int, sink: BlobSink) -> None:
+    headers = {"range": f"bytes={sink.offset}-"} if sink.offset else {}
+    async with session.get(f"blobs/{digest}", headers) as response:
+        if response.status_code == 416 or (response.status_code == 206 and not _continues(response, sink.offset)):
+            sink.restart()
+            raise PassingError(RegistryError(f"{session.endpoint.host} cannot resume the download of {digest}"))
+        if response.status_code == 200 and sink.offset:
+            sink.restart()
+        await _receive(session, response, digest, size, sink)
+    if sink.offset < size:
+        raise PassingError(RegistryError(f"{session.endpoint.host} sent {sink.offset} bytes of {size} for {digest}"))
+
+
+async def _receive(session: Session, response: httpx.Response, digest: str, size: int, sink: BlobSink) -> None:
+    patience = session.patience
+    since, counted = trio.current_time(), sink.offset
+    async for data in response.aiter_raw():
+        if sink.offset + len(data) > size:
+            raise CorruptImage(f"{session.endpoint.host} sends more than the {size} bytes of {digest}")
+        sink.write(data)
+        now = trio.current_time()
+        if now - since > patience.stall_seconds:
+            if sink.offset - counted < patience.stall_bytes:
+                raise PassingError(RegistryError(f"{session.endpoint.host} is too slow", "try again later"))
+            since, counted = now, sink.offset
+
+
+def _continues(response: httpx.Response, offset: int) -> bool:
+    """Tell whether a 206 begins where it should (RFC 9110, section 14.4)."""
+    unit, _, span = response.headers.get("content-range", "").partition(" ")
+    return (unit.lower(), span.partition("-")[0]) == ("bytes", str(offset))
+
+
+async def _persistently(session: Session, once: Callable[[], Awaitable[T]]) -> T:
+    failures = 0
+    while True:
+        try:
+            return await once()
+        except PassingError as failure:
+            failures += 1
+            if failures >= session.patience.tries:
+                raise failure.error from failure
+            await trio.sleep(session.patience.pause(failures, failure.pause))
+
+
+def _media_type(content: bytes, header: str) -> str:
+    """Return a manifest's type: its own field where it has one, as the header is often generic."""
+    try:
+        document: Any = json.loads(content)
+    except ValueError as error:
+        raise CorruptImage(f"the manifest is not JSON: {error}") from error
+    own = document.get("mediaType") if isinstance(document, dict) else None
+    return own if isinstance(own, str) else header
