@@ -4,7 +4,6 @@ import json
 import os
 import sys
 
-from cli.attachment import attach
 from rootless import errors
 from rootless.containers import frames
 from rootless.containers.documents import Document
@@ -57,6 +56,8 @@ def attach_to(
     running: Running, document: Document, detach_keys: str | None, *, terminal: bool, interactive: bool
 ) -> int:
     """Be attached to a container, or to a command in it, until the end or until the user detaches; returns the exit status."""
+    from cli.attachment import attach  # a detached start does without
+
     outcome = attach(
         running.sock,
         stdin=interactive,

@@ -59,12 +59,12 @@ class Clients:
     def add_starter(self, sock: socket) -> None:
         """Serve the command that starts the container: it is attached from before the first output on, if it asks for that.
 
-        Waits for its request; `reply_started` answers it.
+        Waits for its request, and reads not a byte more: input that follows has nowhere to go yet. `reply_to_starter` answers.
         """
         client = _Client(sock)
         sock.setblocking(True)
         while not client.asked:
-            received = sock.recv(_READ_SIZE)
+            received = sock.recv(client.decoder.missing)
             if not received:
                 return  # it was killed; the container goes on
             for kind, payload in client.decoder.feed(received):

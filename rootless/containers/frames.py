@@ -46,6 +46,13 @@ class Decoder:
     def __init__(self) -> None:
         self._buffer = bytearray()
 
+    @property
+    def missing(self) -> int:
+        """How many more bytes are needed to know, or to complete, the next frame."""
+        if len(self._buffer) < _HEADER.size:
+            return _HEADER.size - len(self._buffer)
+        return int(_HEADER.unpack_from(self._buffer)[1]) + _HEADER.size - len(self._buffer)
+
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
         """Yield (kind, payload) of each frame that `data` completes. Raises `FrameError` for an oversized one."""
         self._buffer += data
