@@ -152,7 +152,8 @@ class _Fetch:
         blobs = dict(zip(diff_ids, self._found.manifest.layers, strict=True))
         ids = dict(zip(diff_ids, chain_ids(diff_ids), strict=True))
         for blob in blobs.values():
-            self._job.progress.layer(blob.digest, Phase.WAITING, 0, blob.size)
+            if not self._layout.has_blob(blob.digest):
+                self._job.progress.layer(blob.digest, Phase.WAITING, 0, blob.size)
         async with trio.open_nursery() as nursery:
             for diff_id, blob in blobs.items():
                 nursery.start_soon(self._layer, blob, diff_id, ids[diff_id])

@@ -46,7 +46,7 @@ def remove(locations: Locations, name: str, users_of: UsersOf, *, force: bool = 
         users = users_of(image_id) if len(leaving) == len(own) else []
         if users and not force:
             raise InUse(
-                f"conflict: unable to remove {name!r} (must be forced): container {users[0][:12]} is using image {_short(image_id)}",
+                f"conflict: unable to remove {name!r} (must be forced): container {users[0][:12]} uses image {_short(image_id)}",
                 f"`rl rm {users[0][:12]}` first, or `rl rmi -f` to remove only the names",
             )
         untagged = _untagged_names(leaving, own)
@@ -55,7 +55,7 @@ def remove(locations: Locations, name: str, users_of: UsersOf, *, force: bool = 
             kept.append(without(leaving[0], REF_NAME, SOURCE_DIGEST))
             store.layout.replace_descriptors(kept)
             return Removed(untagged, ())
-        deleted = _delete(store, descriptors, kept) if len(leaving) == len(own) else []
+        deleted = _delete(store, descriptors, kept)
     _empty_trash(locations)
     return Removed(untagged, (image_id, *deleted) if len(leaving) == len(own) else ())
 

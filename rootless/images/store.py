@@ -150,10 +150,11 @@ class ImageStore:
         manifest = parse_manifest(document)
         config = self.layout.read_document(manifest.config.digest)
         diff_ids = diff_ids_of(config, len(manifest.layers))
-        siblings = [one for one in descriptors if one.get("digest") == descriptor.get("digest")]
+        image_id = manifest.config.digest
+        siblings = [one for one in descriptors if one is descriptor or self.image_id(one) == image_id]
         noted = annotation(descriptor, UNPACKED_SIZE)
         return Image(
-            id=manifest.config.digest,
+            id=image_id,
             names=tuple(name for one in siblings if (name := annotation(one, REF_NAME)) and "@" not in name),
             repo_digests=repo_digests(siblings),
             manifest_digest=digest,

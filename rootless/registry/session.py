@@ -121,7 +121,9 @@ class Session:
 
     def _refusal(self, status: int, said: str, path: str) -> RlError:
         if status == 404:
-            return NoSuchObject(f"{self.endpoint} has no {path.replace('/', ' ', 1)}", "check the name and the tag")
+            kind, _, name = path.partition("/")
+            shown = f"{kind.removesuffix('s')} {name} of {self.endpoint}"
+            return NoSuchObject(f"{shown} not found: {said}", "check the name and the tag")
         if status in {401, 403}:
             return RegistryError(
                 f"pull access denied for {self.endpoint}: {said}",
