@@ -1,0 +1,55 @@
+"""`rl inspect`: all that is known of containers and images."""
+
+import os
+from typing import Any
+
+import click
+
+from cli.formats import pretty_json, show_object
+from cli.several import for_each
+from cli.tables import emit
+from rootless.containers.store import ContainerStore
+from rootless.errors import InvalidInput, NoSuchObject
+from rootless.locations import Locations, from_environment
+
+
+@click.command()
+@click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
+@click.option("--type", "kind", type=click.Choice(["container", "image"]), help="Look among these only.")
+@click.argument("names", nargs=-1, required=True, metavar="NAME…")
+def command(*, names: tuple[str, ...], form: str | None, kind: str | None) -> int:
+    """Show all that is known of containers and images, as JSON."""
+    locations = from_environment(os.environ, os.geteuid())
+    found: list[Any] = []
+
+    def look_up(name: str) -> None:
+        document = _find(locations, name, kind)
+        if form:
+            show_object(form, document)
+        else:
+            found.append(document)
+
+    status = for_each(names, look_up)
+    if not form:
+        emit(pretty_json(found))
+    return status
+
+
+def _find(locations: Locations, name: str, kind: str | None) -> Any:
+    """Return a container, or else an image, by name or ID."""
+    if kind != "image":
+        try:
+            return ContainerStore(locations).find(name)
+        except NoSuchObject:
+            if kind == "container":
+                raise
+    from cli.image_document import image_document  # not needed for containers
+    from rootless.images.store import ImageStore
+
+    try:
+        image = ImageStore(locations).find(name)
+    except InvalidInput:  # not even a name that an image could have
+        image = None
+    if image is None:
+        raise NoSuchObject(f"No such {kind or 'object'}: {name}", "`rl ps -a` and `rl images` list what there is")
+    return image_document(image)

@@ -1,0 +1,25 @@
+"""`rl kill`: send a signal to containers."""
+
+import os
+
+import click
+
+from cli.several import for_each
+from rootless.containers import lifecycle
+from rootless.containers.store import ContainerStore
+from rootless.locations import from_environment
+
+
+@click.command()
+@click.option("-s", "--signal", "signal_name", default="KILL", metavar="SIGNAL", show_default=True, help="The signal to send.")
+@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
+def command(*, containers: tuple[str, ...], signal_name: str) -> int:
+    """Send a signal to the first process of running containers."""
+    number = lifecycle.signal_number(signal_name)
+    store = ContainerStore(from_environment(os.environ, os.geteuid()))
+
+    def kill(name: str) -> str:
+        lifecycle.kill(store.find(name), number)
+        return name
+
+    return for_each(containers, kill)

@@ -1,0 +1,53 @@
+"""`rl start`: start containers again, with their files as they were."""
+
+import os
+
+import click
+
+from cli.session import attach_to, console_size_of_stdin, detached_start
+from cli.several import for_each, report
+from rootless.containers import lifecycle
+from rootless.containers.lifecycle import Running
+from rootless.containers.store import ContainerStore
+from rootless.errors import InvalidInput, RlError
+from rootless.locations import Locations, from_environment, make_private_folder
+
+
+@click.command()
+@click.option("-a", "--attach", is_flag=True, help="Show what the container writes, and forward signals.")
+@click.option("-i", "--interactive", is_flag=True, help="Send standard input to the container, too.")
+@click.option("--detach-keys", metavar="KEYS", help="The keys that detach (default: ctrl-p,ctrl-q).")
+@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
+def command(*, containers: tuple[str, ...], attach: bool, interactive: bool, detach_keys: str | None) -> int:
+    """Start containers that were created or have ended."""
+    locations = from_environment(os.environ, os.geteuid())
+    make_private_folder(locations.runtime_dir)
+    if attach or interactive:
+        if len(containers) > 1:
+            raise InvalidInput("you cannot start and attach multiple containers at once", "start them without -a and -i")
+        try:
+            return _start_attached(locations, containers[0], detach_keys, interactive=interactive)
+        except RlError as error:
+            return report(error)
+    return for_each(containers, lambda name: _start(locations, name))
+
+
+def _start(locations: Locations, name: str) -> str:
+    """Start in the background; one that runs is fine."""
+    if not ContainerStore(locations).find(name)["State"]["Running"]:
+        _document, running = lifecycle.begin_existing(locations, name)
+        detached_start(running)
+    return name
+
+
+def _start_attached(locations: Locations, name: str, detach_keys: str | None, *, interactive: bool) -> int:
+    """Start and attach, or only attach to one that runs, as Docker; returns the container's exit status."""
+    document = ContainerStore(locations).find(name)
+    monitor = document["Rl"]["Monitor"]
+    terminal = bool(document["Config"]["Tty"])
+    if document["State"]["Running"] and monitor is not None:
+        running = Running(lifecycle.attach(document), monitor[0])
+    else:
+        document, running = lifecycle.begin_existing(locations, name, console_size_of_stdin() if terminal else None)
+    sends = interactive and bool(document["Config"]["OpenStdin"])
+    return attach_to(running, document, detach_keys, terminal=terminal, interactive=sends)

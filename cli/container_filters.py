@@ -1,0 +1,88 @@
+"""`--filter` of `rl ps`: which containers are listed. Loaded with the option only."""
+
+import re
+from collections.abc import Callable, Iterable, Sequence
+from typing import Final
+
+from rootless.containers.documents import Document
+from rootless.errors import InvalidInput, NoSuchObject
+
+_STATUSES: Final = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
+
+
+class Filters:
+    """Filters by key: values of one key are alternatives (labels must all hold), keys must all hold."""
+
+    def __init__(self, texts: Iterable[str]) -> None:
+        """Parse KEY=VALUE texts. Raises `InvalidInput`."""
+        self._wanted: dict[str, list[str]] = {}
+        for text in texts:
+            key, separator, value = text.partition("=")
+            if not separator:
+                raise InvalidInput(f"invalid argument {text!r} for --filter: bad format of filter (expected name=value)")
+            if key not in (*_TESTS, "before", "since"):
+                raise InvalidInput(f"invalid filter {key!r}", f"known are {', '.join(sorted((*_TESTS, 'before', 'since')))}")
+            self._wanted.setdefault(key, []).append(value)
+        for status in self._wanted.get("status", ()):
+            if status not in _STATUSES:
+                raise InvalidInput(f"invalid filter 'status={status}'", f"choose one of {', '.join(_STATUSES)}")
+
+    @property
+    def names_status(self) -> bool:
+        """Whether a status is asked for, which lists containers that do not run, too."""
+        return "status" in self._wanted
+
+    def apply(self, documents: Sequence[Document]) -> list[Document]:
+        """Return those of `documents` (all containers) that pass. Raises `NoSuchObject` for `before` or `since` of nothing."""
+        after = max((_find(documents, name)["Created"] for name in self._wanted.get("since", ())), default="")
+        before = min((_find(documents, name)["Created"] for name in self._wanted.get("before", ())), default="~")
+        return [one for one in documents if after < one["Created"] < before and self._passes(one)]
+
+    def _passes(self, document: Document) -> bool:
+        return all(
+            (all if key == "label" else any)(_TESTS[key](document, value) for value in values)
+            for key, values in self._wanted.items()
+            if key in _TESTS
+        )
+
+
+def _find(documents: Sequence[Document], name: str) -> Document:
+    for document in documents:
+        if document["Name"] == f"/{name}" or document["Id"].startswith(name):
+            return document
+    raise NoSuchObject(f"No such container: {name}", "rl ps -a lists all containers")
+
+
+def _matches(text: str, pattern: str) -> bool:
+    try:
+        return re.search(pattern, text) is not None
+    except re.error as error:
+        raise InvalidInput(f"invalid filter {pattern!r}: {error}", "values of id and name are regular expressions") from error
+
+
+def _has_label(document: Document, wanted: str) -> bool:
+    name, separator, value = wanted.partition("=")
+    labels = document["Config"].get("Labels") or {}
+    return name in labels and (not separator or labels[name] == value)
+
+
+def _comes_from(document: Document, image: str) -> bool:
+    name = str(document["Config"].get("Image") or "")
+    digest = document["Image"].removeprefix("sha256:")
+    return image in (name, name.partition(":")[0]) or (bool(image) and digest.startswith(image.removeprefix("sha256:")))
+
+
+def _exited_with(document: Document, code: str) -> bool:
+    state = document["State"]
+    return state["Status"] == "exited" and str(state["ExitCode"]) == code
+
+
+_TESTS: Final[dict[str, Callable[[Document, str], bool]]] = {
+    "ancestor": _comes_from,
+    "exited": _exited_with,
+    "id": lambda document, value: _matches(document["Id"], f"^{value}"),
+    "label": _has_label,
+    "name": lambda document, value: _matches(document["Name"].lstrip("/"), value.lstrip("/")),
+    "network": lambda document, value: document["HostConfig"].get("NetworkMode") == value,
+    "status": lambda document, value: document["State"]["Status"] == value,
+}
