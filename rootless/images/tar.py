@@ -14,6 +14,9 @@ BLOCK: Final = 512
 _ZEROS: Final = bytes(BLOCK)
 _MAX_EXTENDED: Final = 1 << 20  # a PAX header or long name: paths end at 4 KiB, an xattr at 64 KiB
 _MAX_SPARSE_PIECES: Final = 1 << 20
+_MAX_OFFSET: Final = (1 << 63) - 1
+_MAX_ID: Final = (1 << 32) - 2  # chown(2) takes the highest for "leave it"
+_MAX_TIME: Final = (1 << 63) - 1  # ns: the year 2262
 
 REGULAR: Final = b"0"
 HARD_LINK: Final = b"1"
@@ -108,7 +111,7 @@ class TarReader:
         elif kind == _GNU_LONG_LINK:
             extended[b"linkpath"] = data.split(b"\0")[0]
         elif kind == _PAX_GLOBAL:
-            self._globals.update(parse_pax(data, []))
+            self._globals.update(parse_pax(data, []))  # git-archive's comment, usually
         else:
             extended.update(parse_pax(data, holes))
 
@@ -128,8 +131,8 @@ class TarReader:
             name,
             REGULAR if kind in _REGULAR_TYPES else kind,
             _number(header[100:108]) & 0o7777,
-            _decimal(extended, b"uid", lambda: _number(header[108:116])),
-            _decimal(extended, b"gid", lambda: _number(header[116:124])),
+            _decimal(extended, b"uid", lambda: _number(header[108:116]), _MAX_ID),
+            _decimal(extended, b"gid", lambda: _number(header[116:124]), _MAX_ID),
             size,
             _time(extended.get(b"mtime"), header),
             extended.get(b"linkpath") or _until_nul(header[157:257]),
@@ -253,7 +256,7 @@ def parse_pax(data: bytes, holes: Pieces) -> dict[bytes, bytes]:
         length = _integer(data[position:space]) if space > 0 else 0
         record = data[space + 1 : position + length]
         key, equals, value = record.partition(b"=")
-        if not equals or not value.endswith(b"\n") or position + length > len(data):
+        if not equals or b"\0" in key or not value.endswith(b"\n") or position + length > len(data):
             raise CorruptImage("the layer's tar has a malformed PAX header")
         position += length
         value = value[:-1]
@@ -294,20 +297,21 @@ def _integer(text: bytes) -> int:
     return int(text)
 
 
-def _decimal(extended: dict[bytes, bytes], key: bytes, otherwise: Callable[[], int]) -> int:
+def _decimal(extended: dict[bytes, bytes], key: bytes, otherwise: Callable[[], int], maximum: int = _MAX_OFFSET) -> int:
     text = extended.get(key)
     value = _integer(text) if text else otherwise()
-    if value < 0:
-        raise CorruptImage(f"the layer's tar has a negative {key.decode()}")
+    if not 0 <= value <= maximum:
+        raise CorruptImage(f"the layer's tar has a {key.decode()} out of range: {value}")
     return value
 
 
 def _time(text: bytes | None, header: bytes) -> int:
-    """Return the modification time in ns; PAX gives it as a decimal with a fraction, perhaps negative."""
+    """Return the modification time in ns, cut to what the kernel takes; PAX has a decimal with a fraction, perhaps negative."""
     if not text:
-        return _number(header[136:148]) * 1_000_000_000
+        return max(-_MAX_TIME, min(_MAX_TIME, _number(header[136:148]) * 1_000_000_000))
     whole, _, fraction = text.removeprefix(b"-").partition(b".")
-    nanoseconds = _integer(whole or b"0") * 1_000_000_000 + (_integer((fraction + bytes(b"0" * 9))[:9]) if fraction else 0)
+    nanoseconds = _integer(whole or b"0") * 1_000_000_000 + (_integer(fraction[:9].ljust(9, b"0")) if fraction else 0)
+    nanoseconds = min(nanoseconds, _MAX_TIME)
     return -nanoseconds if text.startswith(b"-") else nanoseconds
 
 

@@ -46,7 +46,7 @@ def unpack(blocks: Iterable[bytes], root: int, attributes: Attributes, limits: L
         for count, member in enumerate(reader, 1):
             if count > limits.members:
                 raise CorruptImage(f"the layer has more than {limits.members} members")
-            writer.write(member)
+            _write_member(writer, member)
         return writer.finish()
     finally:
         writer.tree.close()
@@ -175,6 +175,14 @@ class _Writer:
             if hidden in {b"", b".", b".."}:
                 raise CorruptImage(f"a whiteout hides nothing: {shown(member.name)!r}")
             self.tree.white_out(parent + b"/" + hidden if parent else hidden)
+
+
+def _write_member(writer: _Writer, member: tar.Member) -> None:
+    try:
+        writer.write(member)
+    except OSError as error:  # the path given to the kernel is one component only
+        error.filename, error.filename2 = shown(member.name), None
+        raise
 
 
 def _may_be_linked(folder: int, name: bytes) -> bool:
