@@ -47,13 +47,8 @@ class Tree:
         if descriptor is not None:
             self._folders[path] = descriptor  # last: the least recently used is first
             return descriptor
-        missing: list[bytes] = []
-        known = path
-        while known and known not in self._folders:
-            missing.append(known)
-            known = known.rpartition(b"/")[0]
-        descriptor = self._folders[known] if known else self._root
-        for prefix in reversed(missing):
+        descriptor, missing = self._nearest(path)
+        for prefix in missing:
             descriptor = self._enter(descriptor, prefix.rpartition(b"/")[2], prefix)
             if len(self._folders) >= _CACHED:
                 os.close(self._folders.pop(next(iter(self._folders))))
@@ -62,11 +57,9 @@ class Tree:
 
     def lookup(self, path: bytes) -> int | None:
         """Return a descriptor of an existing folder, or None where there is none on this path."""
-        descriptor = self._root
-        prefix = b""
-        for name in path.split(b"/") if path else []:
-            prefix = prefix + b"/" + name if prefix else name
-            if prefix not in self._folders and not _is_folder(descriptor, name):
+        descriptor, missing = self._nearest(path)
+        for prefix in missing:
+            if not _is_folder(descriptor, prefix.rpartition(b"/")[2]):
                 return None
             descriptor = self.folder(prefix)
         return descriptor
@@ -113,6 +106,14 @@ class Tree:
     def make_opaque(self, path: bytes) -> None:
         """Hide what lower layers have below a folder (kernel overlayfs.rst, "whiteouts and opaque directories")."""
         os.setxattr(self.folder(path), OPAQUE, b"y")
+
+    def _nearest(self, path: bytes) -> tuple[int, list[bytes]]:
+        """Return the nearest open folder on a path, and the paths from there on, the uppermost first."""
+        missing: list[bytes] = []
+        while path and path not in self._folders:
+            missing.append(path)
+            path = path.rpartition(b"/")[0]
+        return self._folders[path] if path else self._root, missing[::-1]
 
     def _enter(self, parent: int, name: bytes, path: bytes) -> int:
         try:

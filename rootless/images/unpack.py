@@ -88,10 +88,10 @@ class _Writer:
             self._make(self.tree.folder(parent), name, path, member)
 
     def finish(self) -> Unpacked:
-        """Set the attributes of all folders, the deepest first."""
+        """Set the attributes of all folders, each after what is below it."""
         for path in self.tree.implied:
             self._folders[path] = _ROOT
-        for path in sorted(self._folders, key=lambda path: path.count(b"/") + bool(path), reverse=True):
+        for path in sorted(self._folders, reverse=True):
             descriptor = self.tree.lookup(path)
             if descriptor is not None:  # else a later member replaced it
                 self._attributes.set_open(descriptor, self._folders[path])
