@@ -13,9 +13,10 @@ from typing import Any, Final, NamedTuple
 
 from rootless.errors import InvalidInput
 
-_ACTION: Final = re.compile(r"\{\{(- )?(.*?)( -)?\}\}", re.DOTALL)
+_STRING: Final = r'"(?:[^"\\\n]|\\.)*"|`[^`]*`'
+_ACTION: Final = re.compile(rf"\{{\{{(- )?(/\*.*?\*/|(?:{_STRING}|.)*?)( -)?\}}\}}", re.DOTALL)
 _TOKEN: Final = re.compile(
-    r"""\s*(?:(?P<string>"(?:[^"\\\n]|\\.)*"|`[^`]*`)|(?P<number>[+-]?\d+(?:\.\d+)?)|(?P<variable>\$\w*)"""
+    rf"""\s*(?:(?P<string>{_STRING})|(?P<number>[+-]?\d+(?:\.\d+)?)|(?P<variable>\$\w*)"""
     r"""|(?P<field>\.\w+)|(?P<dot>\.)|(?P<word>\w+)|(?P<mark>:=|[|(),=]))""",
 )
 _SPACE_BEFORE_FIELD: Final = re.compile(r"\s")
@@ -281,6 +282,8 @@ class Template:
             items = [(key, value[key]) for key in sorted(value)]
         elif isinstance(value, list | tuple):
             items = list(enumerate(value))
+        elif isinstance(value, int) and not isinstance(value, bool):
+            items = list(enumerate(range(value)))
         elif value is None:
             items = []
         else:

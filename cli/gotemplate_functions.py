@@ -68,6 +68,15 @@ def _or(*values: Any) -> Any:
     return next((value for value in values if is_true(value)), values[-1])
 
 
+def _print(*values: Any) -> str:
+    """Go's Sprint: a space between two operands where neither is a string."""
+    text = ""
+    for position, value in enumerate(values):
+        spaced = position > 0 and not isinstance(value, str) and not isinstance(values[position - 1], str)
+        text += f" {go_text(value)}" if spaced else go_text(value)
+    return text
+
+
 def _printf(form: str, *values: Any) -> str:
     """Go's printf for %s %d %v %q %x %t %f with flags and width; Python's own knows the rest."""
     converted = tuple(
@@ -104,7 +113,7 @@ FUNCTIONS: Final[Mapping[str, Callable[..., Any]]] = {
     "not": lambda value: not is_true(value),
     "or": _or,
     "pad": _pad,
-    "print": lambda *values: "".join(map(go_text, values)),
+    "print": _print,
     "printf": _printf,
     "println": lambda *values: " ".join(map(go_text, values)) + "\n",
     "slice": _slice,
