@@ -10,12 +10,20 @@ from rootless.containers.documents import Document
 from rootless.containers.lifecycle import Running, kill
 from rootless.errors import InvalidInput, RlError
 from rootless.linux.sockets import socket
+from rootless.namespaces.idmap import default_maps
 
 
 def require_terminal(*, tty: bool, interactive: bool, detached: bool) -> None:
     """Raise `InvalidInput` where -it is asked for and standard input is no terminal, in Docker's words."""
     if tty and interactive and not detached and not os.isatty(0):
         raise InvalidInput("the input device is not a TTY", "leave out -t to feed a container from a pipe or file")
+
+
+def warn_about_maps() -> None:
+    """Say so on standard error where the container cannot have the IDs that images expect."""
+    warning = default_maps(os.geteuid(), os.getegid()).warning
+    if warning is not None:
+        print(f"rl: warning: {warning}", file=sys.stderr)  # noqa: T201
 
 
 def console_size_of_stdin() -> tuple[int, int] | None:

@@ -46,6 +46,8 @@ class Locations(NamedTuple):
 def from_environment(environ: Mapping[str, str], uid: int) -> Locations:
     """Return the locations that RL_ROOT, RL_RUNROOT and the XDG variables name; nothing is created."""
     data_root = environ.get("RL_ROOT")
+    if not data_root and uid == 0 and not environ.get("XDG_DATA_HOME"):
+        data_root = "/var/lib/rl"  # root's home is closed to the IDs of its containers
     if not data_root:
         home = environ.get("HOME") or os.path.expanduser("~")
         data_root = (environ.get("XDG_DATA_HOME") or f"{home}/.local/share") + "/rl"

@@ -5,14 +5,15 @@ import sys
 
 import click
 
-from cli.session import attach_to, console_size_of_stdin, detached_start, require_terminal
+from cli.session import attach_to, console_size_of_stdin, detached_start, require_terminal, warn_about_maps
 from rootless.containers import lifecycle
 from rootless.containers.create import create
 from rootless.containers.options import CreateOptions, parse_mount, parse_volume, read_env_file, resolve_environment
 from rootless.images.store import Image, ImageStore
 from rootless.locations import Locations, from_environment, make_private_folder
 
-_CONTEXT = {"ignore_unknown_options": False, "allow_interspersed_args": False}
+# -h is the host name, as in Docker; what follows the image belongs to the container.
+_CONTEXT = {"help_option_names": ["--help"], "allow_interspersed_args": False}
 
 
 @click.command(context_settings=_CONTEXT)
@@ -33,7 +34,6 @@ _CONTEXT = {"ignore_unknown_options": False, "allow_interspersed_args": False}
 @click.option("--read-only", is_flag=True, help="Make the container's root read-only.")
 @click.option("--init", is_flag=True, help="Run an init that forwards signals and reaps processes.")
 @click.option("--detach-keys", metavar="KEYS", help="The keys that detach (default: ctrl-p,ctrl-q).")
-@click.option("--help", is_flag=True, is_eager=True, expose_value=False, callback=lambda ctx, _p, on: on and _help(ctx), help="Show this.")
 @click.argument("image")
 @click.argument("command", nargs=-1, type=click.UNPROCESSED)
 def command(image: str, command: tuple[str, ...], **options: object) -> int:
@@ -43,6 +43,7 @@ def command(image: str, command: tuple[str, ...], **options: object) -> int:
     detached = bool(options["detach"])
     require_terminal(tty=wanted.terminal, interactive=wanted.interactive, detached=detached)
     make_private_folder(locations.runtime_dir)
+    warn_about_maps()
     found = ImageStore(locations).find(image) or _pull(locations, image)
     document, lock = create(locations, os.environ, found, image, wanted._replace(attach=not detached))
     running = lifecycle.begin(locations, document, lock, console_size_of_stdin() if wanted.terminal else None)
@@ -51,11 +52,6 @@ def command(image: str, command: tuple[str, ...], **options: object) -> int:
         print(document["Id"])  # noqa: T201
         return 0
     return attach_to(running, document, wanted.detach_keys, terminal=wanted.terminal, interactive=wanted.interactive)
-
-
-def _help(ctx: click.Context) -> None:
-    click.echo(ctx.get_help())
-    ctx.exit()
 
 
 def _options(command: tuple[str, ...], given: dict[str, object]) -> CreateOptions:

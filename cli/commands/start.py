@@ -33,10 +33,9 @@ def command(*, containers: tuple[str, ...], attach: bool, interactive: bool, det
 
 
 def _start(locations: Locations, name: str) -> str:
-    """Start in the background; one that runs is fine."""
-    if not ContainerStore(locations).find(name)["State"]["Running"]:
-        _document, running = lifecycle.begin_existing(locations, name)
-        detached_start(running)
+    """Start in the background; one that runs already is refused."""
+    _document, running = lifecycle.begin_existing(locations, name)
+    detached_start(running)
     return name
 
 

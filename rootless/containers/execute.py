@@ -15,7 +15,7 @@ from rootless.containers.lifecycle import Running, refuse_foreign
 from rootless.containers.loop import Loop
 from rootless.containers.streams import Streams
 from rootless.errors import InUse, RlError
-from rootless.linux.process import ProcessId, become_subreaper, close_all_except, open_pidfd, set_name
+from rootless.linux.process import ProcessId, become_subreaper, close_all_except, open_pidfd, set_command_line, set_name
 from rootless.linux.sockets import socket, stream_pair
 from rootless.locations import Locations
 from rootless.runtime import join
@@ -81,6 +81,7 @@ def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket) -> N
     try:
         os.setsid()
         set_name(b"rl-exec")
+        set_command_line(b"rl exec")
         become_subreaper()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)

@@ -21,7 +21,7 @@ from rootless.containers.servers import Servers
 from rootless.containers.store import ContainerStore
 from rootless.containers.streams import Streams
 from rootless.errors import CannotInvoke, CommandNotFound, RlError, os_error_text
-from rootless.linux.process import ProcessId, become_subreaper, boot_id, close_all_except, identify, set_name
+from rootless.linux.process import ProcessId, become_subreaper, boot_id, close_all_except, identify, set_command_line, set_name
 from rootless.linux.sockets import socket
 from rootless.locations import Locations
 from rootless.namespaces.parent import remove_member
@@ -53,6 +53,7 @@ def _be_monitor(
     try:
         os.setsid()
         set_name(b"rl-monitor")
+        set_command_line(f"rl monitor {document['Name'].lstrip('/')} {document['Id'][:12]}".encode())
         become_subreaper()
         signal.signal(signal.SIGHUP, signal.SIG_IGN)
         signal.signal(signal.SIGINT, signal.SIG_IGN)

@@ -60,3 +60,8 @@ def system_call(name: str, number: int, *arguments: "Argument", path: str | None
 def buffer(content: bytes) -> "ctypes.Array[ctypes.c_char]":
     """Return a mutable C buffer that holds `content`."""
     return ctypes.create_string_buffer(content, len(content))
+
+
+def overwrite(address: int, content: bytes) -> None:
+    """Write `content` over this process's memory at `address`, which must be writable there."""
+    ctypes.memmove(address, content, len(content))

@@ -12,9 +12,10 @@ _PR_SET_DUMPABLE: Final = 4
 _PR_SET_NAME: Final = 15
 _PR_SET_CHILD_SUBREAPER: Final = 36
 
-# Index in /proc/PID/stat after the command name's closing parenthesis (proc(5): fields 3 and 22).
+# Index in /proc/PID/stat after the command name's closing parenthesis (proc(5): fields 3, 22, 48 and 49).
 _STATE_FIELD: Final = 0
 _START_TIME_FIELD: Final = 19
+_ARGUMENTS_START_FIELD: Final = 45
 
 
 class ProcessId(NamedTuple):
@@ -106,6 +107,15 @@ def set_dumpable(dumpable: bool) -> None:
 def set_name(name: bytes) -> None:
     """Set the name that `ps` and `top` show; at most 15 bytes are kept."""
     libc.call("prctl", _PR_SET_NAME, name, 0, 0, 0)
+
+
+def set_command_line(text: bytes) -> None:
+    """Replace what /proc/PID/cmdline shows, which may hold the user's secrets; what does not fit is cut off."""
+    fields = _stat_fields(os.getpid())
+    assert fields is not None
+    start, end = int(fields[_ARGUMENTS_START_FIELD]), int(fields[_ARGUMENTS_START_FIELD + 1])
+    if 0 < start < end:
+        libc.overwrite(start, text[: end - start - 1].ljust(end - start, b"\0"))
 
 
 def close_all_except(keep: set[int]) -> None:

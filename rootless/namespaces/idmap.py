@@ -1,11 +1,19 @@
 """ID maps of user namespaces (user_namespaces(7)): how they are made, written and read."""
 
 import os
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Final, NamedTuple
 
 from rootless.errors import NodeLacks
 from rootless.namespaces.subordinate import SubordinateRange, ranges_of, user_name
+
+# Above what useradd(8) gives to users and below systemd's dynamic containers: nobody's by default.
+_RANGE_OF_ROOT: Final = SubordinateRange(1 << 30, 65536)
+_ONE_ID_WARNING: Final = (
+    "you have no subordinate IDs in /etc/subuid and /etc/subgid: the container has one user only "
+    "(ask the administrator for: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME)"
+)
+_IDENTITY_WARNING: Final = "no IDs are left for containers here: the container's users are this namespace's own"
 
 
 class MapLine(NamedTuple):
@@ -28,14 +36,37 @@ class IdMaps(NamedTuple):
         return all(sum(line.length for line in lines) == 1 for lines in self)
 
 
-def default_maps(uid: int, gid: int, etc: str = "/etc") -> IdMaps:
-    """Return the map of the parent namespace: 0 is the user, 1 and up the subordinate range; one ID where there is none."""
+class DefaultMaps(NamedTuple):
+    """The maps of the parent namespace, who can write them, and what the user should know about them."""
+
+    maps: IdMaps
+    write: Callable[[int, IdMaps], None]
+    warning: str | None
+
+
+def default_maps(uid: int, gid: int, etc: str = "/etc", proc: str = "/proc") -> DefaultMaps:
+    """Return the default maps: 0 is the user, 1 and up the subordinate range.
+
+    Without a range, a user gets one ID. Root gets a fixed high range, written by itself (newuidmap(1) refuses root without an
+    entry), or where our own namespace has no room for that, every ID that we have.
+    """
     name = user_name(uid)
     uid_ranges = ranges_of(f"{etc}/subuid", uid, name)
     gid_ranges = ranges_of(f"{etc}/subgid", uid, name)
-    if not uid_ranges or not gid_ranges:
-        return IdMaps((MapLine(0, uid, 1),), (MapLine(0, gid, 1),))
-    return IdMaps(_after_root(uid, uid_ranges), _after_root(gid, gid_ranges))
+    if uid_ranges and gid_ranges:
+        return DefaultMaps(IdMaps(_after_root(uid, uid_ranges), _after_root(gid, gid_ranges)), write_by_helpers, None)
+    if uid != 0:
+        return DefaultMaps(IdMaps((MapLine(0, uid, 1),), (MapLine(0, gid, 1),)), write_by_kernel, _ONE_ID_WARNING)
+    own = IdMaps(read_map(f"{proc}/self/uid_map"), read_map(f"{proc}/self/gid_map"))
+    if all(any(_has_room(line) for line in lines) for lines in own):
+        lines = _after_root(0, (_RANGE_OF_ROOT,))
+        return DefaultMaps(IdMaps(lines, lines), write_by_kernel, None)
+    return DefaultMaps(identity_of(own), write_by_kernel, _IDENTITY_WARNING)
+
+
+def _has_room(line: MapLine) -> bool:
+    end = _RANGE_OF_ROOT.start + _RANGE_OF_ROOT.length
+    return line.inside <= _RANGE_OF_ROOT.start and end <= line.inside + line.length
 
 
 def _after_root(own: int, ranges: Sequence[SubordinateRange]) -> tuple[MapLine, ...]:

@@ -26,7 +26,7 @@ from rootless.errors import NodeLacks, RlError, os_error_text
 from rootless.linux import namespaces
 from rootless.linux.process import ProcessId, identify, is_alive
 from rootless.locations import make_private_folder
-from rootless.namespaces.idmap import IdMaps, default_maps, identity_of, read_map, write_by_helpers, write_by_kernel
+from rootless.namespaces.idmap import IdMaps, default_maps, identity_of, read_map
 
 _FOLDER = "parent"
 
@@ -164,7 +164,7 @@ def _fork_joining(parent: int, body: Callable[[], None]) -> int:
 def _fork_making(folder: int, body: Callable[[], None]) -> int:
     ready_reading, ready_writing = os.pipe2(os.O_CLOEXEC)
     mapped_reading, mapped_writing = os.pipe2(os.O_CLOEXEC)
-    maps = default_maps(os.geteuid(), os.getegid())
+    default = default_maps(os.geteuid(), os.getegid())
     pid = os.fork()
     if pid == 0:
         os.close(ready_reading)
@@ -181,7 +181,7 @@ def _fork_making(folder: int, body: Callable[[], None]) -> int:
     os.close(mapped_reading)
     try:
         _check_unshared(os.read(ready_reading, 16))
-        (write_by_kernel if maps.is_single else write_by_helpers)(pid, maps)
+        default.write(pid, default.maps)
         _write_member(folder, identify(pid))
         os.write(mapped_writing, b"m")
     except (RlError, OSError):

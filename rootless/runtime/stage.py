@@ -33,7 +33,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import RlError
 from rootless.linux import mounts, namespaces
-from rootless.linux.process import close_all_except
+from rootless.linux.process import close_all_except, set_command_line, set_name
 from rootless.linux.sockets import socket
 from rootless.namespaces.idmap import write_by_kernel
 from rootless.namespaces.parent import child_maps, current_maps_are_single
@@ -149,6 +149,8 @@ def _fork_init(plan: StagePlan, sync: socket) -> None:
         plan.spec, plan.root, plan.seccomp_filter, plan.stdio, current_maps_are_single(), plan.reaper
     )
     namespaces.unshare(flags)
+    set_name(b"rl-init")
+    set_command_line(b"rl init")
     close_interpreter()
     pid = os.fork()
     if pid == 0:
