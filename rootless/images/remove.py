@@ -5,17 +5,19 @@ What is still reachable is worked out under the store's lock; trees are renamed 
 
 import os
 import secrets
-import shutil
 from collections.abc import Callable
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from rootless.errors import CorruptImage, InUse
 from rootless.images import layers, reference
 from rootless.images.layout import REF_NAME, SOURCE_DIGEST, Descriptor, annotation
 from rootless.images.manifest import parse_manifest
+from rootless.images.removal import remove_tree
 from rootless.images.store import ImageStore, no_such_image, without
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
+
+_TRASHED: Final = "layer-"
 
 UsersOf = Callable[[str], list[str]]
 
@@ -95,12 +97,12 @@ def _delete(store: ImageStore, before: list[Descriptor], kept: list[Descriptor])
     for digest in gone.blobs - alive.blobs:
         _remove_file(store.layout.blob_path(digest))
     keys = sorted(gone.layer_keys - alive.layer_keys)
-    trash = f"{store.locations.trash}/layers"
-    os.makedirs(trash, 0o700, exist_ok=True)
+    os.makedirs(store.locations.trash, 0o700, exist_ok=True)
     for key in keys:
         folder = layers.folder_of(store.locations, key)
         if os.path.exists(folder):
-            os.rename(folder, f"{trash}/{os.path.basename(folder)}-{secrets.token_hex(4)}")
+            trashed = f"{_TRASHED}{os.path.basename(folder)}-{secrets.token_hex(4)}"
+            os.rename(folder, f"{store.locations.trash}/{trashed}")
     return keys
 
 
@@ -133,19 +135,15 @@ def _remove_file(path: str) -> None:
 
 
 def _empty_trash(locations: Locations) -> None:
-    if os.path.isdir(f"{locations.trash}/layers") and os.listdir(f"{locations.trash}/layers"):
-        run_in_parent(locations, delete_trash, f"{locations.trash}/layers")
+    """Delete the trashed layers, also those of a process that was killed, in the parent namespace: they have subordinate IDs."""
+    trees = [f"{locations.trash}/{name}" for name in os.listdir(locations.trash) if name.startswith(_TRASHED)]
+    if trees:
+        run_in_parent(locations, _remove_trees, trees)
 
 
-def delete_trash(folder: str) -> None:
-    """Delete all trees in a trash folder, in the parent namespace; others may be at it, too."""
-    for name in os.listdir(folder):
-        shutil.rmtree(f"{folder}/{name}", onerror=_ignore_missing)
-
-
-def _ignore_missing(_function: object, _path: str, failure: tuple[type[BaseException], BaseException, object]) -> None:
-    if not isinstance(failure[1], FileNotFoundError):
-        raise failure[1]
+def _remove_trees(trees: list[str]) -> None:
+    for tree in trees:
+        remove_tree(tree)
 
 
 def _short(image_id: str) -> str:

@@ -8,11 +8,11 @@ any more.
 
 import errno
 import os
-import shutil
 import stat
 from typing import Final
 
 from rootless.errors import CorruptImage
+from rootless.images.removal import remove_tree
 
 OPAQUE: Final = "user.overlay.opaque"
 WHITEOUT: Final = "user.overlay.whiteout"
@@ -88,7 +88,7 @@ class Tree:
                 os.close(self._folders.pop(cached))
             for noted in (self.implied, self.whiteouts):
                 noted.difference_update([one for one in noted if one == path or one.startswith(below)])
-            shutil.rmtree(name, dir_fd=parent)
+            remove_tree(name, parent)
 
     def white_out(self, path: bytes) -> None:
         """Hide what lower layers have at `path` (image-spec layer.md, "Whiteouts"); what this layer has there stays."""

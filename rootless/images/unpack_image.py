@@ -13,7 +13,6 @@ import fcntl
 import json
 import os
 import secrets
-import shutil
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, NamedTuple
@@ -24,6 +23,7 @@ from rootless.images.attributes import Attributes, choose_form
 from rootless.images.compression import HashedBlocks, Limits
 from rootless.images.layout import Layout
 from rootless.images.manifest import chain_ids, diff_ids_of, parse_manifest
+from rootless.images.removal import remove_tree
 from rootless.images.unpack import Unpacked, unpack
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
@@ -96,7 +96,7 @@ class LayerUnpacker:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for extracted in self._extracted.values():
-            shutil.rmtree(extracted.folder)
+            remove_tree(extracted.folder)
             os.close(extracted.descriptor)
 
     def extract(self, blob_path: str, diff_id: str | None) -> str:
@@ -107,7 +107,7 @@ class LayerUnpacker:
                 record = self._extract_into(folder, descriptor, blob_path)
             _check_diff_id(record["diffID"], diff_id)
         except BaseException:
-            shutil.rmtree(folder)
+            remove_tree(folder)
             os.close(descriptor)
             raise
         found = str(record["diffID"])
@@ -182,7 +182,7 @@ def remove_leftovers(locations: Locations) -> None:
             continue
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            shutil.rmtree(folder, ignore_errors=False)
+            remove_tree(folder)
         except (BlockingIOError, FileNotFoundError):  # in use, or another process removes it
             continue
         finally:
@@ -233,7 +233,7 @@ def _finish(extracted: _Extracted, key: str, folder: str) -> None:
     except OSError as error:
         if error.errno not in {errno.EEXIST, errno.ENOTEMPTY}:
             raise
-        shutil.rmtree(extracted.folder)
+        remove_tree(extracted.folder)
     finally:
         os.close(extracted.descriptor)
 

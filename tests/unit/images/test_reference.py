@@ -31,7 +31,8 @@ def test_names_mean_what_docker_says(text: str, name: str) -> None:
     "text",
     [
         *("", "-", "a//b", "/a", "a/", "Alpine", "a:", "a@", "a@sha256:12", f"a@{DIGEST.upper()}", "a b", "a:b c", ".."),
-        *("a:" + "x" * 129, "x" * 256, "a" * 64, "a:-x", "é", "a\n", "a\0", "a/../b", "a..b", "_a", "a___b", "quay.io:x/a", "-.io/a"),
+        *("a:" + "x" * 129, "x" * 256, "a" * 64, "a:-x", "é", "a\n", "a\0", "a/../b", "a..b", "_a", "a___b"),
+        *("quay.io:x/a", "-.io/a"),
     ],
 )
 def test_malformed_names_are_refused(text: str) -> None:
