@@ -79,7 +79,7 @@ def test_rfc3339(text: str, expected: int) -> None:
     ],
 )
 def test_what_is_not_rfc3339(text: str) -> None:
-    with pytest.raises(ValueError, match="^"):
+    with pytest.raises(ValueError, match=r"^"):
         parse_rfc3339(text)
 
 

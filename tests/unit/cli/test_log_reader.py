@@ -8,7 +8,6 @@ import pytest
 
 from cli.log_reader import Entry, LogReader, Selection, entries
 
-
 EVERYTHING = Selection()
 
 
