@@ -3,6 +3,7 @@
 Nothing is imported here that `rl run` does not need: a module is loaded when its verb is called.
 """
 
+import errno
 import importlib
 import os
 import sys
@@ -30,6 +31,13 @@ VERBS = {
     "stop": "stop",
     "version": "version",
     "wait": "wait",
+}
+
+_OS_HINTS = {
+    errno.ENOSPC: "free some space, or use another data root: --root DIR or RL_ROOT",
+    errno.EDQUOT: "your disk quota is used up: free some space, or use another data root: --root DIR or RL_ROOT",
+    errno.EROFS: "use a data root that can be written: --root DIR or RL_ROOT",
+    errno.EACCES: "check the owner and mode of that path, or use another data root: --root DIR or RL_ROOT",
 }
 
 
@@ -93,7 +101,7 @@ def _status_of(arguments: list[str]) -> int:
     except OSError as error:
         if os.environ.get("RL_DEBUG"):
             raise
-        _report(os_error_text(error), None)
+        _report(os_error_text(error), _OS_HINTS.get(error.errno or 0))
         return ENGINE_ERROR
     return result if isinstance(result, int) else 0
 

@@ -94,5 +94,10 @@ def _depth(mount: dict[str, Any]) -> int:
 
 def _write(path: str, content: str) -> None:
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o644)
-    os.write(descriptor, content.encode())
-    os.close(descriptor)
+    try:
+        os.write(descriptor, content.encode())
+    except OSError as error:
+        error.filename = path
+        raise
+    finally:
+        os.close(descriptor)

@@ -4,9 +4,14 @@ Written whole and renamed; readers take no lock. The folder's `run.lock` guards 
 lives, and whoever changes a container without a monitor takes it too.
 """
 
+import contextlib
+import errno
 import json
 import os
+import time
 from typing import Any, TypedDict
+
+from rootless.errors import RlError
 
 Process = list[int]
 """[PID, start time in clock ticks]."""
@@ -68,26 +73,51 @@ class Document(TypedDict):
 
 NEVER = "0001-01-01T00:00:00Z"
 FILE = "container.json"
+_READ_TRIES = 20
 
 
 def read(folder: str) -> Document:
-    """Read the document in a container's folder. Raises `FileNotFoundError` when there is none."""
-    with open(f"{folder}/{FILE}", "rb", buffering=0) as file:
-        document: Document = json.loads(file.read())
-    return document
+    """Read the document in a container's folder. Raises `FileNotFoundError` when there is none, `RlError` for a broken one."""
+    path = f"{folder}/{FILE}"
+    for _attempt in range(_READ_TRIES):
+        with open(path, "rb", buffering=0) as file:
+            content = file.read()
+        try:
+            document: Document = json.loads(content)
+        except ValueError:  # on a full disk it is written in place: see `write`
+            time.sleep(0.005)
+        else:
+            return document
+    raise RlError(f"the record of a container is damaged: {path}", f"remove its folder: rm -r {folder}")
 
 
 def write(folder: str, document: Document) -> None:
-    """Replace the document atomically. Raises `OSError`; the old one stays then."""
-    temporary = f"{folder}/.{FILE}.{os.getpid()}"
+    """Replace the document atomically; where the disk is full, overwrite it in the space that it has. Raises `OSError`.
+
+    A container's end must be noted on a full disk, too, and it is often the container that filled it.
+    """
+    content = json.dumps(document).encode()
+    path, temporary = f"{folder}/{FILE}", f"{folder}/.{FILE}.{os.getpid()}"
     try:
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(document, file)
-        os.rename(temporary, f"{folder}/{FILE}")
-    except OSError:
-        if os.path.exists(temporary):
+        _write_file(temporary, os.O_CREAT | os.O_TRUNC, content)
+        os.rename(temporary, path)
+    except OSError as error:
+        with contextlib.suppress(FileNotFoundError):
             os.unlink(temporary)
-        raise
+        error.filename = path
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT) or not os.path.exists(path):
+            raise
+        _write_file(path, 0, content.ljust(os.stat(path).st_size))
+
+
+def _write_file(path: str, flags: int, content: bytes) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CLOEXEC | flags, 0o600)
+    try:
+        written = os.write(descriptor, content)
+    finally:
+        os.close(descriptor)
+    if written != len(content):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), path)
 
 
 def new_state() -> State:

@@ -1,5 +1,6 @@
 """A container's log in Docker's json-file format: one object a line, {"log": text, "stream": name, "time": RFC 3339}."""
 
+import errno
 import os
 from json.encoder import encode_basestring_ascii
 
@@ -15,6 +16,7 @@ class LogFile:
     def __init__(self, path: str) -> None:
         self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
         self._partial = {"stdout": b"", "stderr": b""}
+        self._lost = ""
 
     def write(self, stream: str, content: bytes) -> None:
         """Log what a stream wrote; an unfinished line is kept for later."""
@@ -35,7 +37,21 @@ class LogFile:
         end = f',"stream":"{stream}","time":"{clock.now()}"}}\n'
         entries = [f'{{"log":{encode_basestring_ascii(line.decode("utf-8", "replace"))}{end}' for line in lines]
         if entries:
-            _write_all(self._descriptor, "".join(entries).encode())
+            self._write_all("".join(entries).encode())
+
+    def _write_all(self, content: bytes) -> None:
+        """Write, or lose what does not fit on a full disk: a container goes on without its log, which says so later."""
+        view = memoryview(content)
+        if self._lost:
+            view = memoryview(f'{{"log":"[log lost: {self._lost}]\\n","stream":"stderr","time":"{clock.now()}"}}\n'.encode() + content)
+        try:
+            while view:
+                view = view[os.write(self._descriptor, view) :]
+            self._lost = ""
+        except OSError as error:
+            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
+                raise
+            self._lost = os.strerror(error.errno)
 
 
 def _split(content: bytes) -> list[bytes]:
@@ -43,9 +59,3 @@ def _split(content: bytes) -> list[bytes]:
     lines = content.split(b"\n")
     complete = [line + b"\n" for line in lines[:-1]]
     return [*complete, lines[-1]] if lines[-1] else complete
-
-
-def _write_all(descriptor: int, content: bytes) -> None:
-    view = memoryview(content)
-    while view:
-        view = view[os.write(descriptor, view) :]

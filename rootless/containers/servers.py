@@ -5,6 +5,7 @@ the monitor holds one): connections are reset, three tries, then the container g
 container along, because its root is gone.
 """
 
+import contextlib
 import os
 import select
 from collections.abc import Callable
@@ -143,4 +144,5 @@ class Servers:
         self._guard(_STACK, stack)
 
     def _say(self, text: str) -> None:
-        os.write(self._errors, f"monitor: {text}\n".encode())
+        with contextlib.suppress(OSError):  # a full disk: nothing else can be told it
+            os.write(self._errors, f"monitor: {text}\n".encode())

@@ -97,11 +97,11 @@ class ContainerStore:
             rebooted = own["BootId"] != boot_id()
             if not rebooted and own["Init"] is not None:
                 kill_and_wait(ProcessId(*own["Init"]))
-            documents.set_exited(document["State"], _KILLED, NODE_REBOOTED if rebooted else MONITOR_DIED, clock.now())
-            documents.write(folder, document)
             if document["HostConfig"]["AutoRemove"]:
                 self.remove(document)
                 return None
+            documents.set_exited(document["State"], _KILLED, NODE_REBOOTED if rebooted else MONITOR_DIED, clock.now())
+            documents.write(folder, document)
             return document
         finally:
             lock.release()
