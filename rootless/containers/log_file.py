@@ -43,7 +43,8 @@ class LogFile:
         """Write, or lose what does not fit on a full disk: a container goes on without its log, which says so later."""
         view = memoryview(content)
         if self._lost:
-            view = memoryview(f'{{"log":"[log lost: {self._lost}]\\n","stream":"stderr","time":"{clock.now()}"}}\n'.encode() + content)
+            notice = f"[log lost: {self._lost}]\\n"
+            view = memoryview(f'{{"log":"{notice}","stream":"stderr","time":"{clock.now()}"}}\n'.encode() + content)
         try:
             while view:
                 view = view[os.write(self._descriptor, view) :]
