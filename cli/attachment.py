@@ -132,6 +132,13 @@ def _wake_only(_number: int, _frame: object) -> None:
     """Do nothing: a signal with a Python handler writes to the wake-up descriptor."""
 
 
+def _open_outputs() -> dict[int, Output]:
+    """Return where each kind of frame goes. One pipe or terminal for both has one queue, so that the order is kept."""
+    standard_output = Output(_STDOUT)
+    shared = not standard_output.is_regular and os.path.sameopenfile(_STDOUT, _STDERR)
+    return {frames.STDOUT: standard_output, frames.STDERR: standard_output if shared else Output(_STDERR)}
+
+
 class _Attachment:
     """The loop and what it holds."""
 
@@ -144,7 +151,7 @@ class _Attachment:
         self._scanner = scanner
         self._tty = tty
         self._forward = forward
-        self._outputs = {frames.STDOUT: Output(_STDOUT), frames.STDERR: Output(_STDERR)}
+        self._outputs = _open_outputs()
         self._decoder = Decoder()
         self._to_monitor = bytearray()
         self._reads_stdin = False
@@ -153,7 +160,7 @@ class _Attachment:
 
     def close(self) -> None:
         """Close our own descriptors of the user's streams."""
-        for output in self._outputs.values():
+        for output in set(self._outputs.values()):
             output.close()
 
     def run(self, stdin: bool) -> Outcome:

@@ -18,7 +18,7 @@ class Output:
 
     def __init__(self, descriptor: int) -> None:
         self._pending = bytearray()
-        self._regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
+        self.is_regular = stat.S_ISREG(os.fstat(descriptor).st_mode)
         self._own = _reopen(descriptor)
         self.descriptor = descriptor if self._own is None else self._own
 
@@ -29,7 +29,7 @@ class Output:
 
     def write(self, content: bytes) -> None:
         """Write what can be written now and keep the rest. Raises `BrokenPipeError` and other `OSError`."""
-        if self._pending or (self._own is None and not self._regular):
+        if self._pending or (self._own is None and not self.is_regular):
             self._pending += content
             return
         written = self._write(content)
@@ -47,7 +47,7 @@ class Output:
             self._own = None
 
     def _write(self, content: bytes | bytearray) -> int:
-        limit = len(content) if self._own is not None or self._regular else _PIECE
+        limit = len(content) if self._own is not None or self.is_regular else _PIECE
         with memoryview(content) as view:
             try:
                 return os.write(self.descriptor, view[:limit])

@@ -304,6 +304,24 @@ def test_a_slow_container_slows_our_input() -> None:
         assert received[0] == frames.STDIN_END
 
 
+def test_the_order_of_output_and_errors_on_one_pipe() -> None:
+    """Kept even where the pipe is full most of the time."""
+    (in_read, in_write), (out_read, out_write) = os.pipe(), os.pipe()
+    pieces = [bytes([65 + number % 26]) * 30_000 for number in range(40)]
+    with attached((in_read, out_write, out_write), (in_write, out_read, out_read)) as client:
+        pid = os.fork()
+        if pid == 0:
+            for number, piece in enumerate(pieces):
+                client.send(frames.STDERR if number % 2 else frames.STDOUT, piece)
+            client.end()
+            os._exit(0)
+        assert read_all(out_read, 1_200_000) == b"".join(pieces)
+        os.waitpid(pid, 0)
+        assert client.outcome() == Outcome(0)
+    os.close(in_write)
+    os.close(out_read)
+
+
 def test_our_streams_stay_blocking() -> None:
     with piped() as client:
         client.send(frames.STDOUT, b"x" * 500_000)
