@@ -1,11 +1,14 @@
 """Writing blobs: under another name, hashed while written, fsynced, renamed (DESIGN section 3)."""
 
+import contextlib
+import errno
 import hashlib
 import os
 import secrets
+from collections.abc import Iterator
 from types import TracebackType
 
-from rootless.errors import CorruptImage
+from rootless.errors import CorruptImage, NodeLacks
 from rootless.images.layout import Layout
 
 
@@ -29,16 +32,23 @@ class BlobWriter:
             os.unlink(self._temporary)
 
     def write(self, data: bytes) -> None:
-        """Append `data`."""
-        self._file.write(data)
+        """Append `data`. Raises `NodeLacks` when the disk is full."""
+        with explain_full_disk(self._temporary):
+            self._file.write(data)
         self._hash.update(data)
         self.size += len(data)
+
+    def flushed(self) -> str:
+        """Return the path of the unfinished blob, all of whose bytes can be read there now."""
+        self._file.flush()
+        return self._temporary
 
     def commit(self, digest: str | None = None) -> str:
         """Put the blob in its place and return its digest: a checked one of the caller's, or SHA-256."""
         digest = digest or f"sha256:{self._hash.hexdigest()}"
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        with explain_full_disk(self._temporary):
+            self._file.flush()
+            os.fsync(self._file.fileno())
         install(self._layout, self._temporary, digest)
         self._file.close()
         return digest
@@ -49,6 +59,19 @@ def write_blob(layout: Layout, content: bytes, digest: str | None = None) -> str
     with BlobWriter(layout) as writer:
         writer.write(content)
         return writer.commit(digest)
+
+
+@contextlib.contextmanager
+def explain_full_disk(path: str) -> Iterator[None]:
+    """Turn ENOSPC and EDQUOT into `NodeLacks` with what the user can do; `path` is what was written."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
+            raise
+        raise NodeLacks(
+            f"cannot write {path}: {error.strerror}", "free some space, or set RL_ROOT to a folder on another disk"
+        ) from error
 
 
 def check_digest(content: bytes, expected: str) -> None:

@@ -1,6 +1,5 @@
 """A blob on its way into the store: kept when interrupted, hashed as it arrives, in its place only when the digest is right."""
 
-import errno
 import fcntl
 import hashlib
 import os
@@ -8,8 +7,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Final
 
-from rootless.errors import CorruptImage, NodeLacks
-from rootless.images.blobs import install
+from rootless.errors import CorruptImage
+from rootless.images.blobs import explain_full_disk, install
 from rootless.images.layout import Layout
 
 _CHUNK: Final = 1 << 20
@@ -66,15 +65,9 @@ class PartialBlob:
     def write(self, data: bytes) -> None:
         """Append bytes."""
         view = memoryview(data)
-        try:
+        with explain_full_disk(self._path):
             while view:
                 view = view[self._file.write(view) :]
-        except OSError as error:
-            if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-                raise
-            raise NodeLacks(
-                f"cannot write {self._path}: {error.strerror}", "free some space, or set RL_ROOT to a folder on another disk"
-            ) from error
         self._hash.update(data)
         self.offset += len(data)
         self._arrived(self.offset)

@@ -19,7 +19,6 @@ from rootless.locations import Locations
 
 _XZ: Final = b"\xfd7zXZ\0"
 _BZIP2: Final = b"BZh"
-_TRIES: Final = 3
 
 
 def import_tar(
@@ -43,27 +42,25 @@ def import_tar(
     settings: dict[str, Any] = {}
     apply_changes(settings, changes)
     store = ImageStore(locations)
-    layer = _store_layer(store.layout, source)
-    for _ in range(_TRIES):
-        diff_id, size = unpack_new_layer(locations, store.layout.blob_path(layer.digest))
-        config = _config(settings, diff_id, message, created or _now())
-        new = _write_documents(store.layout, layer, config, diff_id, size)
-        if store.add(new, target.name if target else None):
-            return store.get(new.id)
-    raise NoSuchObject("the new image's layer is removed again and again by another process")
+    layer, diff_id, size = _store_layer(store, source)
+    new = _write_documents(store.layout, layer, _config(settings, diff_id, message, created or _now()), diff_id, size)
+    if not store.add(new, target.name if target else None):
+        raise NoSuchObject("the new image's layer was removed by another process before it had a name", "import it again")
+    return store.get(new.id)
 
 
-def _store_layer(layout: Layout, source: IO[bytes]) -> Blob:
-    """Write the tar into the store as it is; only forms that no layer may have (xz, bzip2) are decompressed."""
+def _store_layer(store: ImageStore, source: IO[bytes]) -> tuple[Blob, str, int]:
+    """Write the tar into the store as it is (only xz and bzip2 are decompressed), unpacked; return its diff ID and size, too."""
     first = source.read(BLOCK)
     if not first:
         raise InvalidInput("the archive to import is empty")
-    with BlobWriter(layout) as writer:
+    with BlobWriter(store.layout) as writer:
         for block in _layer_blocks(first, source):
             writer.write(block)
-        digest = writer.commit()
+        diff_id, size = unpack_new_layer(store.locations, writer.flushed())
+        digest = writer.commit()  # only now: of a tar that cannot be unpacked nothing stays
     suffix = "+gzip" if first[:2] == b"\x1f\x8b" else "+zstd" if first[:4] == b"\x28\xb5\x2f\xfd" else ""
-    return Blob(digest, writer.size, media_types.OCI_LAYER + suffix)
+    return Blob(digest, writer.size, media_types.OCI_LAYER + suffix), diff_id, size
 
 
 def _layer_blocks(first: bytes, source: IO[bytes]) -> Iterator[bytes]:

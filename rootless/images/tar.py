@@ -271,7 +271,8 @@ def parse_pax(data: bytes, holes: Pieces) -> dict[bytes, bytes]:
 
 def _check(header: bytes) -> None:
     """Check the header's checksum: the sum of its bytes with the checksum field as spaces; some tars sum signed bytes."""
-    expected = _number(header[148:156])
+    field = header[148:156].split(b"\0", 1)[0].strip()
+    expected = int(field, 8) if field and not field.strip(b"01234567") else -1
     total = sum(header) - sum(header[148:156]) + 8 * 32
     if expected != total:
         high = sum(1 for position, byte in enumerate(header) if byte >= 128 and not 148 <= position < 156)

@@ -7,19 +7,18 @@ layer gets (see `layers`). Placing is one rename: of two that unpack the same la
 taken and throws its own away.
 """
 
-import contextlib
 import errno
 import fcntl
 import json
 import os
 import secrets
-from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
-from rootless.errors import CorruptImage, NodeLacks
+from rootless.errors import CorruptImage
 from rootless.images import layers, lower
 from rootless.images.attributes import Attributes, choose_form
+from rootless.images.blobs import explain_full_disk
 from rootless.images.compression import HashedBlocks, Limits
 from rootless.images.layout import Layout
 from rootless.images.manifest import chain_ids, diff_ids_of, parse_manifest
@@ -103,7 +102,7 @@ class LayerUnpacker:
         """Unpack a blob into a temporary folder and return its diff ID, which must be `diff_id` unless that is None."""
         folder, descriptor = _make_temporary(self._locations.layers)
         try:
-            with _explained(self._locations.layers):
+            with explain_full_disk(self._locations.layers):
                 record = self._extract_into(folder, descriptor, blob_path)
             _check_diff_id(record["diffID"], diff_id)
         except BaseException:
@@ -242,15 +241,3 @@ def _write_json(path: str, content: Any) -> None:
     with open(path, "w", encoding="ascii") as file:  # json escapes all else, also surrogates
         json.dump(content, file)
 
-
-@contextlib.contextmanager
-def _explained(folder: str) -> Iterator[None]:
-    """Add what the user can do where the disk is full."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in {errno.ENOSPC, errno.EDQUOT}:
-            raise
-        raise NodeLacks(
-            f"cannot unpack the layer in {folder}: {error.strerror}", "free some space, or set RL_ROOT to a folder on another disk"
-        ) from error
