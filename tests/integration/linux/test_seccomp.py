@@ -2,6 +2,7 @@
 
 import ctypes
 import errno
+import mmap
 import os
 import platform
 import select
@@ -24,6 +25,7 @@ InChild = Callable[[Callable[[], Any]], Any]
 NODE = Platform.of_this_node()
 LIBC = ctypes.CDLL(None, use_errno=True)
 CLONE_NEWUSER = 0x10000000
+X32_BIT = 0x40000000
 NUMBERS = {
     "getpid": 39,
     "socket": 41,
@@ -149,6 +151,37 @@ def test_system_calls_newer_than_libseccomp(in_child: InChild, default_program: 
     assert fchmodat2 in ("EINVAL", "EFAULT", "ENOSYS")
     assert mseal in ("EINVAL", "ENOSYS")
     assert (unknown, unknown_x32) == ("ENOSYS", "ENOSYS")
+
+
+def test_the_x32_numbers_are_no_way_around(in_child: InChild, default_program: bytes) -> None:
+    def calls() -> list[int | str]:
+        return [result_of(X32_BIT | NUMBERS["unshare"], CLONE_NEWUSER), result_of(X32_BIT | NUMBERS["clone3"], 0, 0)]
+
+    assert in_child(under(default_program, 0, calls)) == ["EPERM", "ENOSYS"]
+
+
+def i386_call(number: int, first: int = 0) -> int | str:
+    """Make a system call of 32-bit x86 from this 64-bit process."""
+    # push %rbx; mov %edi,%eax; mov %esi,%ebx; xor %ecx,%ecx; int $0x80; pop %rbx; ret
+    code = bytes.fromhex("53 89f8 89f3 31c9 cd80 5b c3")
+    with mmap.mmap(-1, mmap.PAGESIZE, prot=mmap.PROT_READ | mmap.PROT_WRITE | mmap.PROT_EXEC) as page:
+        page.write(code)
+        start = ctypes.c_char.from_buffer(page)
+        function = ctypes.CFUNCTYPE(ctypes.c_int, ctypes.c_uint, ctypes.c_uint)(ctypes.addressof(start))
+        result = int(function(number, first))
+        del function, start
+    return errno.errorcode[-result] if -4096 < result < 0 else result
+
+
+def test_32_bit_system_calls_are_no_way_around(in_child: InChild, default_program: bytes) -> None:
+    getpid, unshare, clone3, unknown = 20, 310, 435, 999
+    if in_child(lambda: i386_call(getpid)) == f"signal {signal.SIGSEGV.value}":
+        pytest.skip("the kernel has no 32-bit emulation")
+
+    def calls() -> list[int | str]:
+        return [i386_call(getpid) == os.getpid(), i386_call(unshare, CLONE_NEWUSER), i386_call(clone3), i386_call(unknown)]
+
+    assert in_child(under(default_program, 0, calls)) == [True, "EPERM", "ENOSYS", "ENOSYS"]
 
 
 def test_a_capability_opens_its_system_calls(in_child: InChild, tmp_path: object) -> None:
