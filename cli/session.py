@@ -73,16 +73,11 @@ def attach_to(
         detach_keys=detach_keys or "ctrl-p,ctrl-q",
         forward_signal=lambda number: _forward(document, number),
     )
-    return _status_of(outcome.status, outcome.detached, document)
-
-
-def _status_of(status: int | None, detached: bool, document: Document) -> int:
-    if detached:
+    if outcome.detached:
         return 0
-    if status is None:
-        print(f"rl: the monitor of container {document['Id'][:12]} died", file=sys.stderr)  # noqa: T201
-        return errors.ENGINE_ERROR
-    return status
+    if outcome.error:
+        print(f"rl: {outcome.error}", file=sys.stderr)  # noqa: T201
+    return errors.ENGINE_ERROR if outcome.status is None else outcome.status
 
 
 def _forward(document: Document, number: int) -> None:

@@ -22,6 +22,7 @@ class Actions(NamedTuple):
 
     on_input: Callable[[bytes], bool]  # False: no more for now; `Clients.resume_input` is called later
     on_input_end: Callable[[], None]
+    on_input_lost: Callable[[], None]  # a client that sent input hung up
     on_resize: Callable[[int, int], None]
     on_drained: Callable[[], None]
 
@@ -199,6 +200,8 @@ class Clients:
         self._clients.remove(client)
         self._loop.forget(client.sock.fileno())
         client.sock.close()
+        if client.sends_input:
+            self._actions.on_input_lost()
         if was_congested and not self.is_congested:
             self._actions.on_drained()
 

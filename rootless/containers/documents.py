@@ -41,6 +41,7 @@ class Own(TypedDict):
     RuntimeDir: str  # where its socket is
     Monitor: Process | None
     Init: Process | None
+    Entry: Process | None  # whose namespaces `exec` joins: init, or with --init the command below it
     LayerKeys: list[str]  # bottom first
     User: str
     Mounts: list[dict[str, Any]]  # OCI mounts that the user asked for

@@ -38,12 +38,12 @@ def begin(
 ) -> Running:
     """Fork the session that runs a command in a container; the caller speaks `frames` with it. Raises `InUse`."""
     refuse_foreign(document)
-    init = document["Rl"]["Init"]
-    if not document["State"]["Running"] or init is None:
+    entry = document["Rl"]["Entry"]
+    if not document["State"]["Running"] or entry is None:
         raise InUse(f"container {document['Id'][:12]} is not running", "start it first: rl start")
     names = tuple(container_capabilities())
     seccomp_filter = bundle.load_filter(locations, names)
-    pidfd = open_pidfd(ProcessId(*init))
+    pidfd = open_pidfd(ProcessId(*entry))
     if pidfd is None:
         raise InUse(f"container {document['Id'][:12]} has ended")
     process = _process(document, options, console_size)
@@ -85,7 +85,7 @@ def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket) -> N
         become_subreaper()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
-        close_all_except({2, plan.init_pidfd, starter.fileno()})
+        close_all_except({2, plan.entry_pidfd, starter.fileno()})
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for stream in range(3):
             os.dup2(null, stream)
@@ -103,9 +103,8 @@ class _Session:
         self._options = options
         self._loop = Loop()
         self._streams = Streams(self._loop, None)
-        actions = Actions(
-            self._streams.write_input, self._streams.end_input, self._streams.resize, self._streams.resume_output
-        )
+        streams = self._streams
+        actions = Actions(streams.write_input, streams.end_input, streams.end_input, streams.resize, streams.resume_output)
         self._clients = Clients(self._loop, actions)
         self._streams.connect(self._clients)
         self._ended = False

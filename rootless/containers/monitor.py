@@ -95,9 +95,10 @@ class Monitor:
         self._folder = self._store.folder(document["Id"])
         self._loop = Loop()
         self._streams = Streams(self._loop, document["LogPath"])
-        actions = Actions(
-            self._streams.write_input, self._streams.end_input, self._streams.resize, self._streams.resume_output
-        )
+        # Docker's StdinOnce: the input of `run -i` ends with the command that was attached first.
+        lost = self._streams.end_input if document["Config"]["StdinOnce"] else lambda: None
+        streams = self._streams
+        actions = Actions(streams.write_input, streams.end_input, lost, streams.resize, streams.resume_output)
         self._clients = Clients(self._loop, actions)
         self._streams.connect(self._clients)
         self._servers = Servers(locations, self._loop, errors, self._on_server_lost)
@@ -134,7 +135,10 @@ class Monitor:
             self._streams.take_terminal(created.master)
         self._endpoint.open()
         self._note_running(created.init)
-        launch.start(created)
+        entry = launch.start(created)
+        if entry != created.init:
+            self._document["Rl"]["Entry"] = list(entry)
+            documents.write(self._folder, self._document)
         self._streams.begin()
         self._loop.watch(self._pidfd, 1, lambda _events: self._on_init_ended())
 
@@ -157,7 +161,7 @@ class Monitor:
         """Write down who runs where, before init is let go: from then on a reader can tell whether we live."""
         own = self._document["Rl"]
         own["Node"], own["BootId"], own["RuntimeDir"] = os.uname().nodename, boot_id(), self._locations.runtime_dir
-        own["Monitor"], own["Init"] = list(identify(os.getpid())), list(init)
+        own["Monitor"], own["Init"], own["Entry"] = list(identify(os.getpid())), list(init), list(init)
         documents.set_running(self._document["State"], init.pid, clock.now())
         documents.write(self._folder, self._document)
 
@@ -221,7 +225,7 @@ class Monitor:
     def _write_end(self) -> str | None:
         """Write the end down, or with --rm remove name and record; returns the files that are to be deleted."""
         own = self._document["Rl"]
-        own["Monitor"] = own["Init"] = None
+        own["Monitor"] = own["Init"] = own["Entry"] = None
         if self._document["HostConfig"]["AutoRemove"]:
             return self._store.remove_record(self._document)
         documents.write(self._folder, self._document)

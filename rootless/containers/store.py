@@ -16,7 +16,6 @@ from rootless.containers.lock import ContainerLock
 from rootless.errors import InUse, InvalidInput, NoSuchObject
 from rootless.linux.process import ProcessId, boot_id, is_alive, send_signal, wait_for_end
 from rootless.locations import Locations
-from rootless.storage import trash
 
 MONITOR_DIED: Final = "monitor died"
 NODE_REBOOTED: Final = "the node was rebooted"
@@ -108,12 +107,16 @@ class ContainerStore:
 
     def remove(self, document: Document) -> None:
         """Remove a container that the caller holds the lock of: its name and record at once, then its files."""
+        from rootless.storage import trash  # with shutil, 4 ms that ps and logs need not pay
+
         trashed = self.remove_record(document)
         if trashed is not None:
             trash.delete(self.locations, trashed)
 
     def remove_record(self, document: Document) -> str | None:
         """Remove name and record; return where the files went, for `trash.delete`."""
+        from rootless.storage import trash  # as above
+
         self.release_name(document["Name"].lstrip("/"), document["Id"])
         return trash.throw_away(self.locations, self.folder(document["Id"]), document["Id"])
 

@@ -33,6 +33,16 @@ def identify(pid: int) -> ProcessId:
     return ProcessId(pid, int(fields[_START_TIME_FIELD]))
 
 
+def pid_of(pidfd: int) -> int:
+    """Return the PID of a pidfd's process, as our PID namespace counts. Raises `ProcessLookupError` when it has ended."""
+    with open(f"/proc/self/fdinfo/{pidfd}", "rb", buffering=0) as file:
+        fields = dict(line.split(b":", 1) for line in file.read(4096).splitlines())
+    pid = int(fields[b"Pid"])
+    if pid <= 0:
+        raise ProcessLookupError("the process has ended")
+    return pid
+
+
 def is_alive(process: ProcessId) -> bool:
     """Tell whether this very process lives; a zombie does not."""
     fields = _stat_fields(process.pid)

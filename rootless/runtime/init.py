@@ -39,7 +39,8 @@ def run(plan: InitPlan, sync: socket) -> NoReturn:
             os._exit(1)
         if plan.reaper:
             _fork_command(sync)
-        execute(plan.spec["process"], die_with_parent=True, still_wanted=lambda: _is_connected(sync))
+            channel.send(sync, "command", [os.pidfd_open(os.getpid())])
+        execute(plan.spec["process"], die_with_parent=not plan.reaper, still_wanted=lambda: _is_connected(sync))
     except (RlError, OSError) as error:
         with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the starter is gone: nobody to tell
             channel.send_error(sync, error, "cannot start the container")

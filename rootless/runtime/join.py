@@ -4,7 +4,7 @@ Theory of operation. S is the session process that calls `create`; E enters; X i
 
     S                          E                                      X
     fork --------------------> closes the interpreter (not dumpable)
-                               setns(pidfd of init, all namespaces)
+                               setns(pidfd, all namespaces)
                                fork -------------------------------> terminal, user, capabilities, seccomp
       <------- created (PID) -- exits
       <------- console [master] -------------------------------------
@@ -42,7 +42,7 @@ _JOINED = (
 class JoinPlan(NamedTuple):
     """What a process in a running container needs."""
 
-    init_pidfd: int
+    entry_pidfd: int  # of a process whose namespaces are joined
     process: dict[str, Any]  # the OCI process; user and capabilities are filled in inside
     user: str
     capability_names: tuple[str, ...]
@@ -94,10 +94,10 @@ def _reap(pid: int) -> None:
 def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
     """Be E."""
     try:
-        keep = {plan.init_pidfd, sync.fileno(), *(descriptor for descriptor in plan.stdio or () if descriptor >= 0)}
+        keep = {plan.entry_pidfd, sync.fileno(), *(descriptor for descriptor in plan.stdio or () if descriptor >= 0)}
         close_all_except(keep | {0, 1, 2})
         close_interpreter()
-        namespaces.setns(plan.init_pidfd, _JOINED)
+        namespaces.setns(plan.entry_pidfd, _JOINED)
         pid = os.fork()
         if pid == 0:
             _be_process(plan, sync)

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rootless.errors import RlError
-from rootless.linux.process import ProcessId, identify
+from rootless.linux.process import ProcessId, identify, pid_of
 from rootless.linux.sockets import packet_pair, socket
 from rootless.namespaces.parent import add_member, fork_into_parent
 from rootless.runtime import channel, stage
@@ -118,16 +118,23 @@ class _Progress:
         reap_orphans()
 
 
-def start(created: Created) -> None:
-    """Let the waiting init execute the container's command; returns when it has.
+def start(created: Created) -> ProcessId:
+    """Let the waiting init execute the container's command; returns when it has, with the process that others can join.
 
+    That is init itself, but with a reaper the command below it: the reaper executes nothing and stays closed to everybody.
     Raises `CommandNotFound` or `CannotInvoke`; init has ended then.
     """
+    entry = created.init
     channel.send(created.sync, "start")
-    message = channel.receive(created.sync)
+    while (message := channel.receive(created.sync)).event == "command":
+        (pidfd,) = message.descriptors
+        with contextlib.suppress(ProcessLookupError):  # it ended already, and so will init
+            entry = identify(pid_of(pidfd))
+        os.close(pidfd)
     created.sync.close()
     if message.event == "error":
         raise channel.to_exception(message)
+    return entry
 
 
 def reap_orphans() -> None:

@@ -21,6 +21,7 @@ stage in the container's user and mount namespaces, where another OCI runtime co
       <------------ ready -------------------------------------------------------------
     reaps O and T
       ------------- start ------------------------------------------------------------> parent-death signal; execve
+      <------------ command [pidfd] (only below a reaper, from the command itself) ----
       <------------ end of file (close on exec), or error ------------------------------
 
 An `error` may come instead of any event, and is the last. S dying shows as end of file to whoever waits.

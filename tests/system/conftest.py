@@ -1,0 +1,35 @@
+"""Fixtures of the whole-`rl` tests: a fresh data root with the busybox image for each."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import Engine, check_and_remove, copy_store, make_folder, remove_tree
+
+
+@pytest.fixture(scope="session")
+def busybox_store() -> Iterator[Path]:
+    """A data root that holds the embedded busybox image and the cached choices of this node; made once, then copied."""
+    folder = make_folder()
+    engine = Engine(folder)
+    engine.python("-m", "rootless.images.busybox", "/bin/busybox")
+    engine.rl("run", "--rm", "--network", "none", "busybox", "true")  # chooses the driver, compiles the filter
+    yield engine.data_root
+    remove_tree(folder)
+
+
+@pytest.fixture
+def engine(busybox_store: Path) -> Iterator[Engine]:
+    """An engine of its own for one test."""
+    made = Engine(make_folder())
+    copy_store(busybox_store, made.data_root)
+    yield made
+    check_and_remove(made)
+
+
+@pytest.fixture(params=["overlay", "fuse", "vfs"])
+def engine_with_driver(request: pytest.FixtureRequest, engine: Engine) -> Engine:
+    """The same with each storage driver in turn."""
+    engine.environment["RL_STORAGE_DRIVER"] = request.param
+    return engine
