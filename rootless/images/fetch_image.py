@@ -20,7 +20,7 @@ from rootless.images import layers, media_types, platform
 from rootless.images.blobs import check_digest, write_blob
 from rootless.images.download import PartialBlob
 from rootless.images.layout import Layout
-from rootless.images.manifest import Blob, Manifest, chain_ids, diff_ids_of, parse_manifest
+from rootless.images.manifest import Blob, Manifest, as_oci, chain_ids, diff_ids_of, parse_manifest
 from rootless.images.progress import Phase
 from rootless.images.pull import PullJob
 from rootless.images.reference import Reference, is_digest
@@ -45,26 +45,26 @@ _ACCEPT: Final = (
 
 
 class _Found(NamedTuple):
-    """An image's manifest in a registry: `source_digest` is what the name stands for there, perhaps an index."""
+    """An image's manifest in a registry: `sources` are digest and bytes of what the name stands for there, and of the manifest."""
 
     session: Session
     content: bytes
-    blob: Blob
+    media_type: str
     manifest: Manifest
-    source_digest: str
+    sources: dict[str, bytes]
 
 
-def fetch_image(job: PullJob, wanted: Reference, service: UnpackService, patience: Patience = Patience()) -> NewImage:  # noqa: B008
+def fetch_image(job: PullJob, wanted: Reference, service: UnpackService) -> NewImage:
     """Bring all blobs and unpacked layers of an image into the store. Raises as `pull.pull` says."""
     try:
-        return trio.run(_fetch, job, wanted, service, patience)
+        return trio.run(_fetch, job, wanted, service)
     except BaseExceptionGroup as group:
         raise _first_of(group) from group
 
 
-async def _fetch(job: PullJob, wanted: Reference, service: UnpackService, patience: Patience) -> NewImage:
+async def _fetch(job: PullJob, wanted: Reference, service: UnpackService) -> NewImage:
     requests, replies = trio.lowlevel.FdStream(service.requests), trio.lowlevel.FdStream(service.replies)
-    async with requests, replies, Connections(job.environ, patience, job.etc) as connections:
+    async with requests, replies, Connections(job.environ, job.patience or Patience(), job.etc) as connections:
         endpoints = job.registries.endpoints(wanted.repository, wanted.tag, wanted.digest)
         sessions = [
             Session(connections, endpoint, credentials.find(endpoint.host, endpoint.path, job.environ))
@@ -114,14 +114,16 @@ class _Fetch:
         diff_ids = diff_ids_of(config, len(manifest.layers))
         self._check_platform(config)
         keys, size = await self._layers(diff_ids)
-        write_blob(self._layout, self._found.content, self._found.blob.digest)
+        content, blob = as_oci(self._found.content, self._found.media_type)
+        for digest, document in {**self._found.sources, blob.digest: content}.items():
+            write_blob(self._layout, document, digest)
         return NewImage(
             id=manifest.config.digest,
-            manifest=self._found.blob,
-            blobs=(self._found.blob.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)),
+            manifest=blob,
+            blobs=(blob.digest, manifest.config.digest, *(layer.digest for layer in manifest.layers)),
             layer_keys=tuple(keys),
             size=size,
-            source_digest=self._found.source_digest,
+            source_digest=next(iter(self._found.sources)),
         )
 
     async def _config(self, blob: Blob) -> dict[str, Any]:
@@ -221,19 +223,17 @@ class _Fetch:
 async def _locate(job: PullJob, session: Session, wanted: Reference) -> _Found:
     """Get the manifest from one endpoint, through an index where there is one."""
     document = await fetch_manifest(session, wanted.digest or str(wanted.tag), _ACCEPT)
-    source_digest = _digest_of(document, wanted.digest)
+    sources = {_digest_of(document, wanted.digest): document.content}
     if document.media_type in media_types.INDEXES:
         index = _document(document.content, "the image index")
         chosen = platform.choose(index, job.asked or platform.of_machine())
         document = await fetch_manifest(session, chosen.digest, _ACCEPT)
         _check(document.content, chosen)
-        blob = chosen._replace(media_type=document.media_type)
-    else:
-        blob = Blob(source_digest, len(document.content), document.media_type)
-    if blob.media_type not in media_types.MANIFESTS:
-        raise CorruptImage(f"{wanted.name} is of the type {blob.media_type!r:.100}, which is not an image's manifest")
+        sources[chosen.digest] = document.content
     manifest = parse_manifest(_document(document.content, "the manifest"))
-    return _Found(session, document.content, blob, manifest, source_digest)
+    if document.media_type not in media_types.MANIFESTS:
+        raise CorruptImage(f"{wanted.name} is of the type {document.media_type!r:.100}, which is not an image's manifest")
+    return _Found(session, document.content, document.media_type, manifest, sources)
 
 
 async def _from_any(sessions: Sequence[Session], get: Callable[[Session], Awaitable[T]]) -> T:

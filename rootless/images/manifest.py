@@ -1,6 +1,7 @@
 """What manifests and configs must have, checked, with the offending field named (image-spec manifest.md, config.md)."""
 
 import hashlib
+import json
 from typing import Any, Final, NamedTuple
 
 from rootless.errors import CorruptImage
@@ -55,6 +56,21 @@ def parse_manifest(document: dict[str, Any]) -> Manifest:
         if layer.media_type not in media_types.LAYERS:
             raise CorruptImage(f"layer {number} has the type {layer.media_type!r:.100}, which is not an image layer")
     return Manifest(config, layers)
+
+
+def as_oci(content: bytes, media_type: str) -> tuple[bytes, Blob]:
+    """Return an image manifest as the OCI's, and what describes it: OCI layouts hold no others (skopeo and podman ignore them).
+
+    Docker's schema 2 differs in media types only; config and layers stay the same blobs. The same bytes give the same bytes.
+    """
+    if media_type == media_types.DOCKER_MANIFEST:
+        document = json.loads(content)
+        document["mediaType"] = media_types.OCI_MANIFEST
+        for descriptor in (document["config"], *document["layers"]):
+            descriptor["mediaType"] = media_types.OCI_OF_DOCKER.get(descriptor["mediaType"], descriptor["mediaType"])
+        content = json.dumps(document, separators=(",", ":")).encode()
+    digest = f"sha256:{hashlib.sha256(content).hexdigest()}"
+    return content, Blob(digest, len(content), media_types.OCI_MANIFEST)
 
 
 def diff_ids_of(config: dict[str, Any], layer_count: int) -> tuple[str, ...]:

@@ -12,6 +12,15 @@ DOCKER_MANIFEST: Final = "application/vnd.docker.distribution.manifest.v2+json"
 DOCKER_CONFIG: Final = "application/vnd.docker.container.image.v1+json"
 DOCKER_LAYER: Final = "application/vnd.docker.image.rootfs.diff.tar.gzip"
 
+# Docker's types and the OCI's of the same content.
+OCI_OF_DOCKER: Final = {
+    DOCKER_CONFIG: OCI_CONFIG,
+    DOCKER_LAYER: f"{OCI_LAYER}+gzip",
+    "application/vnd.docker.image.rootfs.diff.tar": OCI_LAYER,
+    "application/vnd.docker.image.rootfs.diff.tar.zstd": f"{OCI_LAYER}+zstd",
+    "application/vnd.docker.image.rootfs.foreign.diff.tar.gzip": f"{OCI_LAYER}+gzip",
+}
+
 INDEXES: Final = frozenset({OCI_INDEX, DOCKER_LIST})
 MANIFESTS: Final = frozenset({OCI_MANIFEST, DOCKER_MANIFEST})
 CONFIGS: Final = frozenset({OCI_CONFIG, DOCKER_CONFIG})

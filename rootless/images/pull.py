@@ -17,6 +17,7 @@ from rootless.locations import Locations
 
 if TYPE_CHECKING:
     from rootless.registry.configuration import Registries
+    from rootless.registry.retry import Patience
 
 _TRIES: Final = 3
 
@@ -30,6 +31,7 @@ class PullJob(NamedTuple):
     etc: str
     asked: platforms.Platform | None
     progress: Progress
+    patience: "Patience | None"
 
 
 def pull(
@@ -40,20 +42,22 @@ def pull(
     progress: Progress | None = None,
     platform: str | None = None,
     if_missing: bool = False,
+    patience: "Patience | None" = None,
     etc: str = "/etc",
 ) -> Image:
     """Bring the image that a registry has under `name` into the store, and return it.
 
-    Short names go by aliases and search registries of registries.conf. `platform` is `OS/ARCH[/VARIANT]`, by default this
-    machine's. With `if_missing` no registry is asked when the store has the name that `name` stands for. The caller is
-    single-threaded. Raises `InvalidInput`, `NoSuchObject`, `RegistryError`, `CorruptImage`, `NodeLacks`; then the store is
-    as before, but for unfinished downloads, which the next pull goes on with.
+    Short names go by aliases and search registries of registries.conf. `platform` is `OS/ARCH[/VARIANT]`, by default
+    this machine's. `patience` are time-outs and numbers of tries. With `if_missing` no registry is asked when the store
+    has the name that `name` stands for. The caller is single-threaded. Raises `InvalidInput`, `NoSuchObject`,
+    `RegistryError`, `CorruptImage`, `NodeLacks`; then the store is as before, but for unfinished downloads, which the
+    next pull goes on with.
     """
     from rootless.registry import configuration  # parses TOML: only when something is pulled
 
     parsed = reference.parse(name)
     asked = platforms.parse(platform) if platform else None
-    job = PullJob(locations, configuration.load(environ, etc), environ, etc, asked, progress or NoProgress())
+    job = PullJob(locations, configuration.load(environ, etc), environ, etc, asked, progress or NoProgress(), patience)
     candidates = _candidates(name, parsed, job.registries)
     if if_missing:
         store = ImageStore(locations)

@@ -5,13 +5,13 @@ What is still reachable is worked out under the store's lock; trees are renamed 
 
 import os
 import secrets
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from rootless.errors import CorruptImage, InUse
 from rootless.images import layers, reference
 from rootless.images.layout import REF_NAME, SOURCE_DIGEST, Descriptor, annotation
-from rootless.images.manifest import parse_manifest
+from rootless.images.manifest import blob_of, parse_manifest
 from rootless.images.removal import remove_tree
 from rootless.images.store import ImageStore, no_such_image, without
 from rootless.locations import Locations
@@ -116,7 +116,7 @@ class _Reach(NamedTuple):
 def _reach(store: ImageStore, descriptors: list[Descriptor]) -> _Reach:
     reach = _Reach(set(), set())
     for descriptor in descriptors:
-        reach.blobs.add(str(descriptor["digest"]))
+        reach.blobs.update([str(descriptor["digest"]), *_sources_of(store, descriptor)])
         try:
             image = store.image_of(descriptor)
         except CorruptImage:  # what cannot be read reaches nothing, and must be removable
@@ -125,6 +125,17 @@ def _reach(store: ImageStore, descriptors: list[Descriptor]) -> _Reach:
         reach.blobs.update([image.manifest_digest, image.id, *(layer.digest for layer in manifest.layers)])
         reach.layer_keys.update(image.layer_keys)
     return reach
+
+
+def _sources_of(store: ImageStore, descriptor: Descriptor) -> Iterator[str]:
+    """Yield the blobs that a registry gave for a name: an index or Docker's manifest, and what the index has of this image."""
+    digest = annotation(descriptor, SOURCE_DIGEST)
+    if digest is None or not store.layout.has_blob(digest):
+        return
+    yield digest
+    for listed in store.layout.read_document(digest).get("manifests", []):
+        if store.layout.has_blob(blob_of(listed, "the index's manifest").digest):
+            yield str(listed["digest"])
 
 
 def _remove_file(path: str) -> None:

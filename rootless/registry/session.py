@@ -25,6 +25,12 @@ _MAX_REDIRECTS: Final = 5
 _REDIRECTS: Final = frozenset({301, 302, 303, 307, 308})
 _MAX_ERROR: Final = 64 << 10
 
+# What OpenSSL says -> what the user can do.
+_HINTS: Final = {
+    "certificate verify failed": "put its authority's certificate into ~/.config/containers/certs.d/{host}/ca.crt",
+    "WRONG_VERSION_NUMBER": "it does not speak TLS: if that is meant, set insecure = true for it in registries.conf",
+}
+
 
 class Session:
     """One repository at one endpoint. `insecure` permits plain HTTP and any certificate; loopback is insecure as in Docker."""
@@ -132,10 +138,10 @@ class Session:
         return RegistryError(f"{self.endpoint.host} answers {said}")
 
     def _lost(self, error: Exception) -> Exception:
-        reason = str(error) or type(error).__name__
-        failure = RegistryError(
-            f"cannot reach the registry {self.endpoint.host}: {reason}", "check the name, the network, and that the registry is up"
-        )
+        reason = _reason(error)
+        hints = (hint for sign, hint in _HINTS.items() if sign in reason)
+        hint = next(hints, "check the name, the network, and that the registry is up").format(host=self.endpoint.host)
+        failure = RegistryError(f"cannot reach the registry {self.endpoint.host}: {reason}", hint)
         if isinstance(error, httpx.ConnectError) and not self._reached:
             return failure  # refused at the very first try: it is down, or the name is wrong
         return PassingError(failure) if isinstance(error, httpx.TransportError) else failure
@@ -147,6 +153,18 @@ def is_loopback(host: str) -> bool:
     parts = name.split(".")
     is_ipv4 = len(parts) == 4 and all(part.isdecimal() for part in parts)
     return name in {"localhost", "::1"} or (is_ipv4 and parts[0] == "127")
+
+
+def _reason(error: BaseException) -> str:
+    """Return the text of the innermost cause that has one: httpx and httpcore often leave theirs empty."""
+    reason = ""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, BaseExceptionGroup):  # trio's: one error an address that was tried
+            seen = seen.exceptions[0]
+        reason = (seen.strerror if isinstance(seen, OSError) else None) or str(seen) or reason
+        seen = seen.__cause__ or seen.__context__
+    return reason or type(error).__name__
 
 
 def _origin_of(url: httpx.URL) -> tuple[str, str, int | None]:
