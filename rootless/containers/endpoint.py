@@ -4,12 +4,12 @@ Somebody may remove that directory under running containers. A client that finds
 monitor makes it again; nothing polls.
 """
 
-import contextlib
 import os
 import signal
 import time
 from collections.abc import Callable
 
+from rootless.containers.addresses import remove_stale_socket, socket_name
 from rootless.containers.loop import READABLE, Loop
 from rootless.errors import RlError
 from rootless.linux.process import ProcessId, send_signal
@@ -26,7 +26,7 @@ class Endpoint:
     def __init__(self, loop: Loop, runtime_dir: str, container_id: str, on_connection: Callable[[socket], None]) -> None:
         self._loop = loop
         self._runtime_dir = runtime_dir
-        self._name = _socket_name(container_id)
+        self._container_id = container_id
         self._on_connection = on_connection
         self._listener: socket | None = None
         self._wake_reading, self._wake_writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
@@ -44,8 +44,7 @@ class Endpoint:
             self._loop.forget(self._listener.fileno())
             self._listener.close()
             self._listener = None
-            with contextlib.suppress(FileNotFoundError):  # the runtime directory was removed under us
-                os.unlink(f"{self._runtime_dir}/{self._name}")
+            remove_stale_socket(self._runtime_dir, self._container_id)
 
     def _on_wake(self) -> None:
         os.read(self._wake_reading, 256)
@@ -56,7 +55,7 @@ class Endpoint:
             self._loop.forget(self._listener.fileno())
             self._listener.close()
         make_private_folder(self._runtime_dir)
-        self._listener = listen_at(self._runtime_dir, self._name)
+        self._listener = listen_at(self._runtime_dir, socket_name(self._container_id))
         self._loop.watch(self._listener.fileno(), READABLE, lambda _events: self._accept())
 
     def _accept(self) -> None:
@@ -74,14 +73,10 @@ def connect(runtime_dir: str, container_id: str, monitor: ProcessId) -> socket:
     asked = False
     while time.monotonic() < deadline:
         try:
-            return connect_to(runtime_dir, _socket_name(container_id))
+            return connect_to(runtime_dir, socket_name(container_id))
         except (FileNotFoundError, ConnectionRefusedError):
             if not asked and not send_signal(monitor, _RECREATE):
                 break
             asked = True
             time.sleep(0.01)
     raise RlError(f"the monitor of container {container_id[:12]} does not answer", "rl ps -a tells whether it still runs")
-
-
-def _socket_name(container_id: str) -> str:
-    return f"{container_id[:16]}.sock"

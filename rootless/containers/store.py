@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from typing import Final
 
 from rootless.containers import clock, documents
+from rootless.containers.addresses import remove_stale_socket
 from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
 from rootless.errors import InUse, InvalidInput, NoSuchObject
@@ -96,6 +97,7 @@ class ContainerStore:
             rebooted = own["BootId"] != boot_id()
             if not rebooted and own["Init"] is not None:
                 kill_and_wait(ProcessId(*own["Init"]))
+            remove_stale_socket(own["RuntimeDir"], document["Id"])
             if document["HostConfig"]["AutoRemove"]:
                 self.remove(document)
                 return None

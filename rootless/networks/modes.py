@@ -30,7 +30,7 @@ class Network(NamedTuple):
 
 
 def parse(text: str) -> Network:
-    """Parse none, host, slirp (also Docker's `bridge` and `default`), slirp:mtu=N,allow_host_loopback=true. Raises `InvalidInput`."""
+    """Parse none, host, slirp[:mtu=N,allow_host_loopback=true]; Docker's `bridge` is slirp. Raises `InvalidInput`."""
     mode, _, option_text = text.partition(":")
     if mode in ("none", "host") and not option_text:
         return Network(mode)

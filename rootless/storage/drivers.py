@@ -120,12 +120,5 @@ def _try_fuse(folder: str) -> None:
 
 
 def module_is_installed(name: str) -> bool:
-    """Tell whether a Python module could be imported, without importing it (importlib.util costs 3 ms)."""
-    suffixes = (f"{name}/__init__.py", f"{name}.py")
-    with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-        for folder in sys.path:
-            if any(os.path.exists(f"{folder}/{suffix}") for suffix in suffixes):
-                return True
-            if os.path.isdir(folder) and any(entry.startswith(f"{name}.") and entry.endswith(".so") for entry in os.listdir(folder)):
-                return True
-    return False
+    """Tell whether a Python package or module could be imported, without importing it (importlib.util costs 3 ms)."""
+    return any(os.path.exists(f"{folder}/{file}") for folder in sys.path for file in (name, f"{name}.py"))

@@ -39,7 +39,8 @@ def _module_paths() -> set[str]:
     library = Path(sysconfig.get_path("stdlib"))
     modules = [path.relative_to(library) for path in (*library.glob("*.py"), *library.glob("encodings/*.py"))]
     folders = [entry for entry in sys.path if entry.startswith("/") and os.path.isdir(entry)]
-    engine = [f"{package}/{name}.py" for package in ("slirp_net", "fuse_overlay", "rootless", "cli") for name in ("__init__", "__main__")]
+    packages = ("slirp_net", "fuse_overlay", "rootless", "cli")
+    engine = [f"{package}/{name}.py" for package in packages for name in ("__init__", "__main__")]
     paths = {f"{library}/{module}".lstrip("/") for module in modules}
     for folder in ("", *folders):
         paths |= {f"{folder}/{module}".lstrip("/") for module in engine}

@@ -4,7 +4,6 @@ import os
 import shutil
 import signal
 import subprocess
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -22,12 +21,12 @@ int main(void) { prctl(PR_SET_PDEATHSIG, 0); write(1, "cleared\\n", 8); for (;;)
 
 
 @pytest.fixture(scope="session")
-def immortal(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def immortal(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A static program that clears the parent-death signal."""
     folder = tmp_path_factory.mktemp("immortal")
     (folder / "immortal.c").write_text(CLEARS_DEATH_SIGNAL)
     subprocess.run(["gcc", "-static", "-O1", "-o", folder / "immortal", folder / "immortal.c"], check=True)
-    yield folder / "immortal"
+    return folder / "immortal"
 
 
 def _start(engine: Engine, *options: str, command: tuple[str, ...] = ("sleep", "1000")) -> tuple[int, int]:
