@@ -88,6 +88,7 @@ class LayerUnpacker:
         self._locations = locations
         self._limits = limits
         self._extracted: dict[str, _Extracted] = {}
+        self._abandoned: dict[str, int] = {}  # temporary folder -> its lock; removed at the end, when no signal interrupts
 
     def __enter__(self) -> "LayerUnpacker":
         remove_leftovers(self._locations)
@@ -95,8 +96,10 @@ class LayerUnpacker:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for extracted in self._extracted.values():
-            remove_tree(extracted.folder)
-            os.close(extracted.descriptor)
+            self._abandoned[extracted.folder] = extracted.descriptor
+        for folder, descriptor in self._abandoned.items():
+            remove_tree(folder)
+            os.close(descriptor)
 
     def extract(self, blob_path: str, diff_id: str | None) -> str:
         """Unpack a blob into a temporary folder and return its diff ID, which must be `diff_id` unless that is None."""
@@ -106,8 +109,7 @@ class LayerUnpacker:
                 record = self._extract_into(folder, descriptor, blob_path)
             _check_diff_id(record["diffID"], diff_id)
         except BaseException:
-            remove_tree(folder)
-            os.close(descriptor)
+            self._abandoned[folder] = descriptor
             raise
         found = str(record["diffID"])
         self._extracted[found] = _Extracted(folder, descriptor, record)

@@ -75,11 +75,15 @@ def _serve(locations: Locations, requests: int, replies: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, which then ends this process
     signal.signal(signal.SIGTERM, _stop)
     with open(requests, "rb") as source, open(replies, "wb", buffering=0) as sink, LayerUnpacker(locations) as unpacker:
-        for line in source:
-            sink.write(json.dumps(_answer(unpacker, json.loads(line))).encode() + b"\n")
+        try:
+            for line in source:
+                sink.write(json.dumps(_answer(unpacker, json.loads(line))).encode() + b"\n")
+        finally:
+            signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on temporary folders are removed
 
 
 def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     raise SystemExit(1)
 
 
