@@ -1,0 +1,224 @@
+"""Two connections talk over a wire that loses, duplicates, reorders and splits: both byte streams arrive, and both ends close."""
+
+from typing import NamedTuple
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from slirp_net.tcp import states
+from slirp_net.tcp.connection import NEVER, Connection, reset_for
+from slirp_net.tcp.sequence import MASK, unwrap
+from slirp_net.wire.tcp import ACK, FIN, SYN, Options, parse_options
+
+MSS = 1000
+DELAY = 0.01
+
+
+class Segment(NamedTuple):
+    sequence: int
+    acknowledgement: int
+    flags: int
+    window: int
+    options: bytes
+    payload: bytes
+
+
+class End:
+    """One connection with an application that sends `data` and takes what arrives in its own time."""
+
+    def __init__(self, connection: Connection, data: bytes) -> None:
+        self.connection = connection
+        self.unsent = data
+        self.received = b""
+        self.queue = b""
+        self.ended = False
+        self.closed = False
+        self.gone = False
+
+    def take(self, segment: Segment, now: float) -> Segment | None:
+        """Take a segment; returns the reset for one that comes when all is over."""
+        connection = self.connection
+        if connection.state == states.CLOSED:
+            reset = reset_for(segment.sequence, segment.acknowledgement, segment.flags, len(segment.payload))
+            return Segment(*reset) if reset else None
+        if segment.flags & SYN and connection.state == states.SYN_SENT:
+            options = parse_options(memoryview(segment.options))
+            events = connection.on_syn_acknowledged(segment.sequence, segment.acknowledgement, segment.window, options, now)
+        else:
+            payload = memoryview(segment.payload)
+            events = connection.on_segment(segment.sequence, segment.acknowledgement, segment.flags, segment.window, payload, now)
+        self.queue += b"".join(map(bytes, connection.inbox))
+        connection.inbox.clear()
+        # The last acknowledgement was lost so often that the other end is out of TIME_WAIT.
+        assert not events & states.RESET or (self.ended and self.closed)
+        assert not events & states.TIMED_OUT
+        self.ended |= bool(events & states.ENDED)
+        self.gone |= bool(events & states.GONE)
+        return None
+
+    def work(self, appetite: int, now: float) -> list[Segment]:
+        """Take up to `appetite` bytes, send what may be sent, and return the segments."""
+        connection = self.connection
+        taken, self.queue = self.queue[:appetite], self.queue[appetite:]
+        self.received += taken
+        connection.consumed(len(taken))
+        segments = []
+        while self.unsent and (room := connection.sendable()):
+            count = min(room, 3 * MSS)
+            segments.append(Segment(*connection.send(memoryview(self.unsent[:count]), None, now)))
+            self.unsent = self.unsent[count:]
+        if self.unsent:
+            connection.wait_for_window(now)
+        elif not self.closed and connection.state in states.MAY_SEND:
+            connection.close(now)
+            self.closed = True
+        segments += [Segment(*segment) for segment in connection.poll()]
+        return segments
+
+
+class Wire:
+    """What is under way; `draw` decides the fate of each segment."""
+
+    def __init__(self, fates: list[int]) -> None:
+        self.fates = fates
+        self.at = 0
+        self.lost_in_a_row = 0
+        self.under_way: list[tuple[float, int, End, Segment]] = []
+        self.count = 0
+
+    def fate(self) -> int:
+        self.at += 1
+        return self.fates[self.at % len(self.fates)] if self.at < 400 else 0  # the wire gets better in the end
+
+    def carry(self, segment: Segment, to: End, now: float) -> None:
+        fate = self.fate()
+        if fate == 1:
+            return  # lost
+        pieces = [segment]
+        if fate == 3 and len(segment.payload) > 1 and not segment.flags & SYN:
+            pieces = self._split(segment)
+        copies = 2 if fate == 2 else 1
+        for piece in pieces * copies:
+            delay = DELAY * (1 + 3 * (self.fate() == 4))  # some are late
+            self.count += 1
+            self.under_way.append((now + delay, self.count, to, piece))
+
+    @staticmethod
+    def _split(segment: Segment) -> list[Segment]:
+        half = len(segment.payload) // 2
+        first = segment._replace(payload=segment.payload[:half], flags=segment.flags & ~FIN)
+        return [first, segment._replace(payload=segment.payload[half:], sequence=(segment.sequence + half) & MASK)]
+
+    def arrivals(self, now: float) -> list[tuple[float, int, End, Segment]]:
+        due = sorted(one for one in self.under_way if one[0] <= now)
+        self.under_way = [one for one in self.under_way if one[0] > now]
+        return due
+
+
+def converse(container: End, stack: End, wire: Wire, appetites: list[int]) -> None:
+    """Run both ends until nothing is left to do."""
+    now = 0.0
+    for step in range(20000):
+        for end, other in ((container, stack), (stack, container)):
+            appetite = appetites[step % len(appetites)]
+            for segment in end.work(appetite, now):
+                wire.carry(segment, other, now)
+            if end.connection.deadline <= now:
+                assert not end.connection.on_timer(now) & states.TIMED_OUT
+                for segment in end.work(appetite, now):
+                    wire.carry(segment, other, now)
+        for _at, _count, end, segment in wire.arrivals(now):
+            reset = end.take(segment, now)
+            if reset is not None:
+                wire.carry(reset, stack if end is container else container, now)
+        quiet = not wire.under_way and not container.queue and not stack.queue
+        deadline = min(container.connection.deadline, stack.connection.deadline)
+        if quiet and deadline == NEVER and not container.connection.acknowledge and not stack.connection.acknowledge:
+            return
+        now += DELAY if not quiet or deadline == NEVER else max(deadline - now, DELAY)
+    raise AssertionError(f"still talking: {container.connection.state} {stack.connection.state}")
+
+
+class Accepting(End):
+    """The passive end, made by the first SYN that arrives."""
+
+    def take(self, segment: Segment, now: float) -> Segment | None:
+        if self.connection.state == states.CLOSED and segment.flags & SYN and not self.gone:
+            options = parse_options(memoryview(segment.options))
+            self.connection = Connection.passive(self.initial, MSS, segment.sequence, segment.window, options)
+            self.connection.accept(now)
+            return None
+        return super().take(segment, now)
+
+    initial = 0
+
+
+numbers = st.sampled_from([0, 1, 1000, 0x7FFFFFF0, 0xFFFFFFF0, 0xFFFFFFFF])
+fates = st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4]), min_size=5, max_size=60).filter(lambda all_: all_.count(1) * 2 < len(all_))
+sizes = st.sampled_from([0, 1, 999, 1000, 12345, 200000])
+
+
+@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(numbers, numbers, sizes, sizes, fates, st.lists(st.sampled_from([0, 1, 5000, 1 << 20]), min_size=1, max_size=5))
+def test_both_streams_arrive_whatever_the_wire_does(
+    ours: int, theirs: int, out: int, back: int, drawn: list[int], appetites: list[int]
+) -> None:
+    there = bytes(index * 7 & 0xFF for index in range(out))
+    back_again = bytes(index * 13 & 0xFF for index in range(back))
+    container = End(Connection.active(theirs, MSS, 0.0), there)
+    stack = Accepting(Connection(states.CLOSED, ours, MSS), back_again)
+    stack.initial = ours
+    converse(container, stack, Wire(drawn), [*appetites, 1 << 20])
+    assert stack.received == there
+    assert container.received == back_again
+    assert container.ended
+    assert stack.ended
+    assert container.connection.state == states.CLOSED
+    assert stack.connection.state == states.CLOSED
+
+
+@given(st.integers(0, 1 << 40), st.integers(-(1 << 31) + 1, (1 << 31) - 1))
+def test_sequence_numbers_unwrap(near: int, distance: int) -> None:
+    assert unwrap((near + distance) & MASK, near) == near + distance
+
+
+segments = st.tuples(
+    st.one_of(st.integers(0, MASK), st.integers(4990, 5100)),
+    st.one_of(st.integers(0, MASK), st.integers(990, 1100)),
+    st.integers(0, 63),
+    st.integers(0, 0xFFFF),
+    st.binary(max_size=40),
+)
+
+
+@given(st.lists(st.one_of(segments, st.sampled_from(["close", "send", "timer", "consume", "abort"])), max_size=40))
+def test_nothing_that_arrives_breaks_a_connection(script: list[tuple[int, int, int, int, bytes] | str]) -> None:
+    """Whatever comes: no exception, no window taken back, never more under way than allowed."""
+    connection = Connection.passive(1000, MSS, 5000, 0xFFFF, Options(MSS, 7, sack_permitted=True))
+    connection.accept(0.0)
+    now = 0.0
+    edge = connection.receiver.edge
+    for step in script:
+        now += 0.1
+        if isinstance(step, tuple):
+            sequence, acknowledgement, flags, window, payload = step
+            connection.on_segment(sequence, acknowledgement, flags, window, memoryview(payload), now)
+        elif step == "close" and connection.state in states.MAY_SEND:
+            connection.close(now)
+        elif step == "send" and connection.sendable() >= 10:
+            connection.send(memoryview(b"0123456789"), None, now)
+        elif step == "timer" and connection.deadline < NEVER:
+            now = connection.deadline
+            connection.on_timer(now)
+        elif step == "consume":
+            connection.consumed(sum(map(len, connection.inbox)))
+            connection.inbox.clear()
+        elif step == "abort":
+            connection.abort()
+        for segment in connection.poll():
+            assert all(0 <= number <= MASK for number in segment[:2])
+            assert segment[2] & (ACK | 4)
+        assert connection.receiver.edge >= edge
+        edge = connection.receiver.edge
+        assert connection.sender.unacknowledged <= connection.sender.next
+        assert 0 <= connection.receiver.pending <= connection.receiver.capacity
