@@ -100,12 +100,11 @@ def _find_by_members(folder: int) -> int | None:
     for name in os.listdir(folder):
         pid, _, start_time = name.partition("-")
         process = ProcessId(int(pid), int(start_time)) if pid.isdecimal() and start_time.isdecimal() else None
-        if process is not None and is_alive(process):
-            found = _parent_through(process)
-            if found is not None:
-                return found
-        with contextlib.suppress(FileNotFoundError):  # another look-up was faster
-            os.unlink(name, dir_fd=folder)
+        if process is None or not is_alive(process):
+            with contextlib.suppress(FileNotFoundError):  # another look-up was faster
+                os.unlink(name, dir_fd=folder)
+        elif (found := _parent_through(process)) is not None:
+            return found
     return None
 
 
@@ -145,13 +144,25 @@ def _parent_through(process: ProcessId) -> int | None:
             break
         if os.fstat(above).st_ino == own:
             os.close(above)
-            if namespaces.owner_of(candidate) == os.geteuid() and is_alive(process):
+            if namespaces.owner_of(candidate) == os.geteuid() and _has_default_map(process):
                 return candidate
             break
         os.close(candidate)
         candidate = above
     os.close(candidate)
     return None
+
+
+def _has_default_map(process: ProcessId) -> bool:
+    """Tell whether a live process's IDs are those of the default map, which may have changed since its namespace was made.
+
+    Read from here, the map of a child namespace shows the IDs that its parent's have outside.
+    """
+    try:
+        maps = IdMaps(read_map(f"/proc/{process.pid}/uid_map"), read_map(f"/proc/{process.pid}/gid_map"))
+    except (FileNotFoundError, ProcessLookupError):
+        return False
+    return maps == default_maps(os.geteuid(), os.getegid()).maps and is_alive(process)
 
 
 def _fork_joining(parent: int, body: Callable[[], None]) -> int:
