@@ -1,0 +1,1 @@
+"""Wire formats: bytes to fields and back, on memoryviews, without copies, I/O or meaning."""

@@ -1,0 +1,325 @@
+"""One TCP connection through the stack: the container's end (`tcp.connection`) and the host's socket, coupled.
+
+Theory of operation. Out: what the container sends goes from the slot it was read into straight to the socket; what the socket does
+not take is queued, keeping the slot, and counts against the container's window until EPOLLOUT says that there is room. In: the
+socket is read only as far as the container's window reaches, into slots that are kept until the container has acknowledged
+them; so a slow container stops the reading, and the kernel closes the window of the outside.
+
+    the container                          the socket
+    SYN                                    connect(2); the SYN is answered when it has succeeded
+    FIN, after all queued data             shutdown(SHUT_WR)
+    RST                                    close with a reset (SO_LINGER 0)
+    <- RST or ICMP unreachable             connect(2) failed
+    <- FIN                                 end of file
+    <- RST                                 any later error
+
+The socket is watched edge-triggered: `_readable` and `_writable` remember the last edge until a call has come back empty-handed.
+"""
+
+from __future__ import annotations
+
+from _socket import IPPROTO_TCP, SHUT_WR, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
+from errno import EINPROGRESS, ENOTCONN
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from struct import Struct
+
+from slirp_net.host.outside import UNREACHABLE, open_socket
+from slirp_net.loop import ALL_EDGES, NEVER
+from slirp_net.tcp.states import ENDED, GONE, OPENED, RESET, TIMED_OUT
+from slirp_net.wire import ipv4, tcp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from _socket import socket
+    from typing import Final
+
+    from slirp_net.buffers import Slot
+    from slirp_net.host.tcp import Flows
+    from slirp_net.tcp.connection import Connection, Segment
+    from slirp_net.wire.frames import Frame4
+
+_LINGER_RESET: Final = Struct("ii").pack(1, 0)
+_LARGEST: Final = ipv4.MAX_TOTAL - ipv4.LENGTH - tcp.LENGTH
+_SMALL: Final = 4096  # bytes; below that a copy is cheaper than a slot kept
+_FAIR: Final = 16  # segments read from a socket in one round
+_ACKNOWLEDGE_EVERY: Final = 256 * 1024  # bytes: within a round, so that the container does not stop while we work
+
+
+class Flow:
+    """A connection and its socket; `key` is its place in the table of flows."""
+
+    __slots__ = (
+        "_chunk", "_connected", "_ended", "_flows", "_frame", "_queue", "_readable", "_reading", "_socket", "_syn", "_writable",
+        "alarm", "connection", "key", "unsettled",
+    )  # fmt: skip
+
+    def __init__(self, flows: Flows, key: bytes, connection: Connection, frame: Frame4) -> None:
+        """Use the flow by `connect`; `flows` is the table it belongs to."""
+        self.key = key
+        self.connection = connection
+        self.alarm = NEVER
+        self.unsettled = False  # whether the table is to call `settle`
+        self._flows = flows
+        self._frame = frame
+        self._socket: socket | None = None
+        self._syn: bytes | None = None
+        self._queue: list[tuple[memoryview, Slot | None]] = []
+        self._connected = False
+        self._readable = False
+        self._writable = False
+        self._reading = True  # until the socket's end of file
+        self._ended = False  # the container has sent its FIN
+        mss = connection.sender.mss
+        frame.limit(mss)
+        self._chunk = _LARGEST // mss * mss
+
+    @property
+    def deadline(self) -> float:
+        """When `on_timer` is to be called."""
+        return self.connection.deadline
+
+    def connect(self, address: str, port: int, syn: bytes) -> None:
+        """Connect to the outside; `syn` is the container's packet, for an ICMP error to quote. Raises `OSError` without a socket."""
+        self._syn = syn
+        self._socket = outside = open_socket(address, SOCK_STREAM)
+        outside.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # the container's own kernel has decided when to send
+        outside.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
+        outside.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)
+        number = outside.connect_ex((address, port))
+        if number in (0, EINPROGRESS):
+            self._flows.loop.watch(outside.fileno(), ALL_EDGES, self.on_events)
+        else:
+            outside.close()
+            self._socket = None
+            self.refuse(number)
+
+    def on_segment(self, fields: tuple[int, int, int, int, int, int, int], payload: memoryview, slot: Slot | None) -> bool:
+        """Take a segment of the container's and tell whether its slot was kept."""
+        connection = self.connection
+        events = connection.on_segment(fields[2], fields[3], fields[4], fields[5], payload, self._flows.loop.now)
+        kept = False
+        if connection.inbox:
+            kept = self._deliver(slot)
+            if connection.receiver.next - connection.receiver.announced >= _ACKNOWLEDGE_EVERY and self.key:
+                self._send_due()
+        if connection.sender.released:
+            self._flows.give_back(connection.sender.released)
+        if events & (OPENED | ENDED | RESET | GONE):
+            self._on_change(events)
+        if not self.unsettled:
+            self._flows.settle_later(self)
+        return kept
+
+    def on_events(self, events: int) -> None:
+        """Take the events of the socket."""
+        if not self._connected:
+            self._on_connected()
+        elif events & EPOLLERR and not self._reading:
+            self._on_error()
+        if self._socket is None:
+            return
+        if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+            self._readable = self._reading
+        if events & EPOLLOUT:
+            self._writable = True
+            if self._queue:
+                self._drain()
+        if not self.unsettled:
+            self._flows.settle_later(self)
+
+    def on_timer(self) -> None:
+        """Do what is due at `deadline`."""
+        events = self.connection.on_timer(self._flows.loop.now)
+        if events & TIMED_OUT:
+            self.abort()
+        elif events & GONE:
+            self._forget(reset=False)
+        else:
+            self._send_due()
+
+    def settle(self) -> bool:
+        """Read what the container has room for, send what is due; tells whether there is more to do at once."""
+        if not self.key:
+            return False
+        more = self._readable and self._pump()
+        if self.key:
+            self._send_due()
+            self._flows.loop.schedule(self)
+        return more
+
+    def abort(self) -> None:
+        """Reset both ends."""
+        segment = self.connection.abort()
+        if segment is not None:
+            self._emit(segment)
+        self._forget(reset=True)
+
+    def _on_connected(self) -> None:
+        assert self._socket is not None
+        number = self._socket.getsockopt(SOL_SOCKET, SO_ERROR)
+        if number:
+            self._close_socket(reset=False)
+            self.refuse(number)
+            return
+        self._connected = True
+        self._syn = None
+        self.connection.accept(self._flows.loop.now)
+
+    def refuse(self, number: int) -> None:
+        """Tell the container that connect(2) failed with the errno `number`."""
+        code = UNREACHABLE.get(number)
+        if code is None or self._syn is None:
+            self.abort()
+            return
+        self._flows.stack.send_error(code, self._syn)
+        self.connection.abort()
+        self._forget(reset=False)
+
+    def _on_error(self) -> None:
+        assert self._socket is not None
+        if self._socket.getsockopt(SOL_SOCKET, SO_ERROR):
+            self.abort()
+
+    def _on_change(self, events: int) -> None:
+        if events & ENDED:
+            self._ended = True
+            if not self._queue:
+                self._end_writing()
+        if events & GONE:
+            self._forget(reset=bool(events & RESET))
+
+    def _deliver(self, slot: Slot | None) -> bool:
+        """Give the inbox to the socket, queue what it does not take, and tell whether the slot was kept for that."""
+        connection = self.connection
+        inbox = connection.inbox
+        connection.inbox = []
+        kept = False
+        for payload in inbox:
+            if self._writable and not self._queue:
+                sent = self._write(payload)
+                if sent == len(payload):
+                    continue
+                payload = payload[sent:]  # noqa: PLW2901 - the rest of it
+            if not self.key:
+                return kept
+            if slot is not None and len(payload) >= _SMALL and payload.obj is slot.view.obj and self._flows.arena.has_spare:
+                self._queue.append((payload, slot))
+                kept = True
+            else:
+                self._queue.append((memoryview(bytes(payload)), None))
+        return kept
+
+    def _write(self, payload: memoryview) -> int:
+        """Write to the socket and return how much it took; an error ends the flow."""
+        assert self._socket is not None
+        try:
+            sent = self._socket.send(payload)
+        except BlockingIOError:
+            self._writable = False
+            return 0
+        except OSError:  # the outside has reset the connection, which is what the container is told
+            self.abort()
+            return 0
+        if sent != len(payload):
+            self._writable = False
+        self.connection.consumed(sent)
+        return sent
+
+    def _drain(self) -> None:
+        """Write the queue, now that the socket has room."""
+        queue = self._queue
+        while queue and self._writable:
+            payload, slot = queue[0]
+            sent = self._write(payload)
+            if not self.key:
+                return
+            if sent < len(payload):
+                queue[0] = (payload[sent:], slot)
+                return
+            del queue[0]
+            if slot is not None:
+                self._flows.arena.give(slot)
+        if not queue and self._ended:
+            self._end_writing()
+
+    def _end_writing(self) -> None:
+        assert self._socket is not None
+        try:
+            self._socket.shutdown(SHUT_WR)
+        except OSError as error:
+            if error.errno != ENOTCONN:  # the outside has reset the connection: the next read tells
+                raise
+        if not self._reading:
+            self._close_socket(reset=False)
+
+    def _pump(self) -> bool:
+        """Read from the socket into the container's window; tells whether there is more to read at once."""
+        connection, arena, now = self.connection, self._flows.arena, self._flows.loop.now
+        for _ in range(_FAIR):
+            room = connection.sendable()
+            if not room:
+                connection.wait_for_window(now)
+                return False
+            slot = arena.take()
+            if slot is None:
+                self._flows.wait_for_slot(self)
+                return False
+            count = self._read(slot, min(room, self._chunk))
+            if count <= 0:
+                arena.give(slot)
+                if count == 0:
+                    self._end_reading()
+                return False
+            payload = slot.view[:count]
+            if count < _SMALL:
+                payload = memoryview(bytes(payload))
+                arena.give(slot)
+                slot = None
+            self._emit(connection.send(payload, slot, now))
+        return True
+
+    def _read(self, slot: Slot, most: int) -> int:
+        """Read from the socket; returns 0 at its end and -1 when there is nothing, or when an error has ended the flow."""
+        assert self._socket is not None
+        try:
+            return self._socket.recv_into(slot.view, most)
+        except BlockingIOError:
+            self._readable = False
+        except OSError:  # the outside has reset the connection, which is what the container is told
+            self.abort()
+        return -1
+
+    def _end_reading(self) -> None:
+        self._readable = self._reading = False
+        self.connection.close(self._flows.loop.now)
+        if self._ended and not self._queue:
+            self._close_socket(reset=False)
+
+    def _send_due(self) -> None:
+        for segment in self.connection.poll():
+            self._emit(segment)
+
+    def _emit(self, segment: Segment) -> None:
+        sequence, acknowledgement, flags, window, options, payload = segment
+        headers = self._frame.emit(sequence, acknowledgement, flags, window, options, len(payload))
+        self._flows.tap.write((*headers, payload) if payload else headers)
+
+    def _close_socket(self, *, reset: bool) -> None:
+        if self._socket is None:
+            return
+        if reset:
+            self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_RESET)
+        self._flows.loop.forget(self._socket.fileno())
+        self._socket.close()
+        self._socket = None
+        self._readable = False
+
+    def _forget(self, *, reset: bool) -> None:
+        """Give everything back; the flow is not in the table any more."""
+        self._close_socket(reset=reset)
+        self._flows.give_back(self.connection.sender.released)
+        self._flows.give_back([slot for _payload, slot in self._queue if slot is not None])
+        self._queue = []
+        if self.key:
+            self._flows.remove(self)
+            self.key = b""

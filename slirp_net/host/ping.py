@@ -1,0 +1,128 @@
+"""ICMP from the container: echo to the stack's own addresses, and to the outside by ping sockets.
+
+A ping socket (SOCK_DGRAM with IPPROTO_ICMP; icmp(7)) needs no privilege where net.ipv4.ping_group_range has the user's group. Where it
+has not, the container is told that the way is closed, not that the host is there or gone. The kernel puts an identifier of
+its own into the request; the container's is put back into the reply.
+"""
+
+from __future__ import annotations
+
+from _socket import IPPROTO_ICMP, SOCK_DGRAM
+from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
+
+from slirp_net import destinations
+from slirp_net.host.outside import UNREACHABLE, open_socket
+from slirp_net.loop import NEVER, READABLE
+from slirp_net.wire import icmp, ipv4
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from slirp_net.buffers import Slot
+    from slirp_net.loop import Loop
+    from slirp_net.stack import Stack
+
+_LENGTH: Final = 30.0  # seconds without a request after which a ping ends
+_MOST: Final = 128
+_LARGEST: Final = 65535
+_NO_PORT: Final = 0
+_SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
+
+
+class Pings:
+    """Takes the container's ICMP packets."""
+
+    def __init__(self, stack: Stack, loop: Loop) -> None:
+        self.stack = stack
+        self.loop = loop
+        self.pings: dict[tuple[bytes, int], Ping] = {}  # by destination and identifier, oldest first
+        stack.carry(ipv4.ICMP, self)
+
+    def on_packet(self, _source: bytes, destination: bytes, packet: memoryview, payload: memoryview, _slot: Slot | None, _vouched: bool) -> bool:
+        """Take an ICMP packet of the container's (`stack.Transport`); never keeps the slot. Only echo requests matter."""
+        message = icmp.parse(payload)
+        if message is None or message[0] != icmp.ECHO:
+            self.stack.dropped += 1
+            return False
+        _, _, identifier, sequence = message
+        configuration = self.stack.configuration
+        if destination in (configuration.gateway, configuration.dns):
+            self.stack.send(ipv4.ICMP, destination, icmp.echo(icmp.ECHO_REPLY, identifier, sequence, payload[icmp.LENGTH :]))
+            return False
+        address = destinations.resolve(configuration, destination, _NO_PORT)
+        if address == destinations.NO_HOST:
+            self.stack.send_error(icmp.HOST_UNREACHABLE, packet)
+        elif address not in destinations.REACHES_NOTHING:
+            self._send(destination, address, identifier, packet, payload)
+        return False
+
+    def _send(self, destination: bytes, address: str, identifier: int, packet: memoryview, payload: memoryview) -> None:
+        ping = self.pings.get((destination, identifier))
+        try:
+            if ping is None:
+                if len(self.pings) >= _MOST:
+                    next(iter(self.pings.values())).close()
+                ping = Ping(self, destination, address, identifier)
+                self.pings[destination, identifier] = ping
+            ping.send(payload)
+        except BlockingIOError:
+            return  # lost
+        except OSError as error:
+            if error.errno not in _SCARCE:
+                self.stack.send_error(UNREACHABLE.get(error.errno or 0, icmp.PROHIBITED), packet)
+
+
+class Ping:
+    """The echo requests with one identifier to one destination."""
+
+    __slots__ = ("_destination", "_identifier", "_last", "_pings", "_socket", "alarm", "deadline")
+
+    def __init__(self, pings: Pings, destination: bytes, address: str, identifier: int) -> None:
+        """Open a ping socket to `address`. Raises `OSError`, where the host does not allow it with EACCES."""
+        self.alarm = NEVER
+        self.deadline = NEVER
+        self._pings = pings
+        self._destination = destination
+        self._identifier = identifier
+        self._last = b""
+        self._socket = open_socket(address, SOCK_DGRAM, IPPROTO_ICMP)
+        try:
+            self._socket.connect((address, 0))
+        except OSError:
+            self._socket.close()
+            raise
+        pings.loop.watch(self._socket.fileno(), READABLE, self._on_events)
+
+    def send(self, message: memoryview) -> None:
+        """Send an echo request. Raises `OSError`."""
+        self._last = bytes(message[:64])
+        self.deadline = self._pings.loop.now + _LENGTH
+        self._pings.loop.schedule(self)
+        self._socket.send(message)
+
+    def on_timer(self) -> None:
+        """End the ping: nothing was asked for a while."""
+        self.close()
+
+    def close(self) -> None:
+        """End the ping."""
+        self.deadline = NEVER
+        self._pings.loop.forget(self._socket.fileno())
+        self._socket.close()
+        del self._pings.pings[self._destination, self._identifier]
+
+    def _on_events(self, _events: int) -> None:
+        stack = self._pings.stack
+        try:
+            message = memoryview(self._socket.recv(_LARGEST))
+        except BlockingIOError:
+            return
+        except OSError as error:  # an ICMP error from the outside
+            asked = ipv4.header(ipv4.ICMP, stack.configuration.address, self._destination, len(self._last)) + self._last
+            stack.send_error(UNREACHABLE.get(error.errno or 0, icmp.HOST_UNREACHABLE), asked)
+            return
+        fields = icmp.parse(message)
+        if fields is not None and fields[0] == icmp.ECHO_REPLY:
+            reply = icmp.echo(icmp.ECHO_REPLY, self._identifier, fields[3], message[icmp.LENGTH :])
+            stack.send(ipv4.ICMP, self._destination, reply)

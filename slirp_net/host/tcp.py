@@ -1,0 +1,167 @@
+"""All TCP connections of the container: which segment belongs to which, and which may be made.
+
+A flow is found by the address and the ports of its packets. A SYN to a place that exists makes one; any other segment of no flow is
+answered by a reset (RFC 9293, 3.10.7.1), which also is how connections end that a previous process had on this device.
+"""
+
+from __future__ import annotations
+
+import os
+from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
+
+from slirp_net import destinations
+from slirp_net.host.flow import Flow
+from slirp_net.tcp import states
+from slirp_net.tcp.connection import Connection, reset_for
+from slirp_net.wire import checksum, ipv4, tcp
+from slirp_net.wire.frames import Frame4
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final
+
+    from slirp_net.buffers import Arena, Slot
+    from slirp_net.device import Tap
+    from slirp_net.host.resolv_conf import NameServers
+    from slirp_net.loop import Loop
+    from slirp_net.stack import Stack
+
+_SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
+
+
+class Flows:
+    """The table of TCP flows; `most` is how many there may be."""
+
+    def __init__(self, stack: Stack, tap: Tap, loop: Loop, arena: Arena, name_servers: NameServers, most: int) -> None:
+        self.stack = stack
+        self.tap = tap
+        self.loop = loop
+        self.arena = arena
+        self.refused = 0  # connections not made because of `most`
+        self._name_servers = name_servers
+        self._most = most
+        self._flows: dict[bytes, Flow] = {}
+        self._unsettled: list[Flow] = []
+        self._starving: list[Flow] = []
+        stack.carry(ipv4.TCP, self)
+        loop.after_each_round(self._settle)
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def on_packet(self, source: bytes, destination: bytes, packet: memoryview, payload: memoryview, slot: Slot | None, vouched: bool) -> bool:
+        """Take a TCP packet of the container's (`stack.Transport`)."""
+        fields = tcp.parse(payload)
+        if fields is None or not (vouched or _is_valid(source, destination, payload)):
+            self.stack.dropped += 1
+            return False
+        key = destination + payload[:4]
+        flow = self._flows.get(key)
+        flags = fields[4]
+        if flags & tcp.SYN:
+            flow = self._on_syn(flow, key, destination, packet, payload, fields)
+        elif flow is None:
+            self._reset(destination, fields, len(payload) - fields[6])
+        if flow is None:
+            return False
+        return flow.on_segment(fields, payload[fields[6] :], slot)
+
+    def remove(self, flow: Flow) -> None:
+        """Forget a flow that is gone."""
+        if self._flows.get(flow.key) is flow:
+            del self._flows[flow.key]
+
+    def settle_later(self, flow: Flow) -> None:
+        """Call the flow's `settle` at the end of this round."""
+        flow.unsettled = True
+        self._unsettled.append(flow)
+
+    def wait_for_slot(self, flow: Flow) -> None:
+        """Call the flow's `settle` when there are slots again."""
+        self._starving.append(flow)
+
+    def give_back(self, slots: list[Slot]) -> None:
+        """Take slots back and empty the list."""
+        for slot in slots:
+            self.arena.give(slot)
+        slots.clear()
+        if self._starving:
+            starving, self._starving = self._starving, []
+            for flow in starving:
+                if not flow.unsettled:
+                    self.settle_later(flow)
+
+    def _settle(self) -> bool:
+        flows = self._unsettled
+        if not flows:
+            return False
+        self._unsettled = []
+        for flow in flows:
+            flow.unsettled = False
+            if flow.settle() and not flow.unsettled:
+                self.settle_later(flow)
+        return bool(self._unsettled)
+
+    def _on_syn(
+        self, flow: Flow | None, key: bytes, destination: bytes, packet: memoryview, payload: memoryview, fields: tuple[int, ...]
+    ) -> Flow | None:
+        """Take a SYN; returns the flow whose business it is, if it is one's."""
+        _, port, sequence, acknowledgement, flags, window, length = fields
+        if flow is not None:
+            if flags & (tcp.RST | tcp.ACK) or not flow.connection.may_be_replaced(sequence):
+                return flow
+            flow.abort()
+        if flags & (tcp.RST | tcp.ACK | tcp.FIN):
+            self._reset(destination, fields, 1)
+            return None
+        address = destinations.resolve(self.stack.configuration, destination, port)
+        if address == destinations.NAME_SERVER:
+            address = self._name_servers.current()[0]
+        if address == destinations.REFUSED:
+            self._reset(destination, fields, 1)
+        elif address == destinations.NO_HOST:
+            self.stack.send_error(1, packet)
+        elif address != destinations.SILENCE:
+            options = tcp.parse_options(payload[tcp.LENGTH : length])
+            initial = int.from_bytes(os.urandom(4), "big")  # RFC 9293, 3.4.1
+            connection = Connection.passive(initial, self.stack.configuration.mss4, sequence, window, options)
+            self._open(key, connection, destination, fields, address, bytes(packet))
+        return None
+
+    def _open(
+        self, key: bytes, connection: Connection, destination: bytes, fields: tuple[int, ...], address: str, syn: bytes
+    ) -> None:
+        if len(self._flows) >= self._most and not self._evict():
+            self.refused += 1  # the container tries again; perhaps there is room then
+            return
+        flow = Flow(self, key, connection, self._frame(destination, fields))
+        self._flows[key] = flow
+        try:
+            flow.connect(address, fields[1], syn)
+        except OSError as error:
+            if error.errno in _SCARCE:
+                del self._flows[key]
+                self.refused += 1
+            else:
+                flow.refuse(error.errno or 0)
+
+    def _evict(self) -> bool:
+        """Make room by ending a connection that only waits for old segments; tells whether there was one."""
+        for flow in self._flows.values():
+            if flow.connection.state == states.TIME_WAIT:
+                flow.abort()
+                return True
+        return False
+
+    def _frame(self, destination: bytes, fields: tuple[int, ...]) -> Frame4:
+        return Frame4(self.stack.ethernet_header, destination, self.stack.configuration.address, fields[1], fields[0])
+
+    def _reset(self, destination: bytes, fields: tuple[int, ...], length: int) -> None:
+        """Answer a segment of no flow; `length` is what it takes up of the sequence."""
+        segment = reset_for(fields[2], fields[3], fields[4], length + (fields[4] & tcp.FIN))
+        if segment is not None:
+            self.tap.write(self._frame(destination, fields).emit(*segment[:5], 0))
+
+
+def _is_valid(source: bytes, destination: bytes, segment: memoryview) -> bool:
+    return checksum.is_valid(segment, ipv4.pseudo_sum(ipv4.TCP, source, destination) + len(segment))

@@ -1,0 +1,182 @@
+"""UDP datagrams to the outside and back: one connected socket for each pair of ends.
+
+Theory of operation. The first datagram from a port of the container to a port outside makes a socket and connects it, so that only
+that end can answer, and its ICMP errors come back as errors of the socket, which are told to the container as what they were. A
+flow ends when nothing was sent or received for a while: soon if there was never an answer, later if there was (RFC 4787, REQ-5).
+When there are too many, the one that was not used for longest makes room.
+"""
+
+from __future__ import annotations
+
+from _socket import SOCK_DGRAM
+from errno import EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM
+
+from slirp_net import destinations
+from slirp_net.host.outside import UNREACHABLE, open_socket
+from slirp_net.loop import NEVER, READABLE
+from slirp_net.wire import checksum, icmp, ipv4, udp
+
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    from typing import Final, Protocol
+
+    from slirp_net.buffers import Arena, Slot
+    from slirp_net.loop import Loop
+    from slirp_net.stack import Stack
+
+    class Service(Protocol):
+        """Answers datagrams to an address and port of the stack's own."""
+
+        def on_query(self, payload: memoryview, port: int) -> None:
+            """Take a datagram that came from the container's `port`."""
+
+
+_UNANSWERED: Final = 30.0  # seconds
+_ANSWERED: Final = 180.0
+_MOST: Final = 1024
+_FAIR: Final = 32  # datagrams read from a socket in one round
+_SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
+
+
+class Datagrams:
+    """All UDP flows of the container; `services` are those of the stack's own ends: (address, port)."""
+
+    def __init__(self, stack: Stack, loop: Loop, arena: Arena) -> None:
+        self.stack = stack
+        self.loop = loop
+        self.arena = arena
+        self.services: dict[tuple[bytes, int], Service] = {}
+        self._flows: dict[bytes, UdpFlow] = {}  # least recently used first
+        stack.carry(ipv4.UDP, self)
+
+    def __len__(self) -> int:
+        return len(self._flows)
+
+    def on_packet(self, source: bytes, destination: bytes, packet: memoryview, payload: memoryview, slot: Slot | None, vouched: bool) -> bool:
+        """Take a UDP packet of the container's (`stack.Transport`); never keeps the slot."""
+        fields = udp.parse(payload)
+        if fields is None or not fields[0] or not (vouched or _is_valid(source, destination, payload, fields)):
+            self.stack.dropped += 1
+            return False
+        source_port, port, length, _ = fields
+        key = destination + payload[:4]
+        flow = self._flows.pop(key, None)
+        if flow is not None:
+            self._flows[key] = flow
+            flow.send(payload[udp.LENGTH : length])
+            return False
+        service = self.services.get((destination, port))
+        if service is not None:
+            service.on_query(payload[udp.LENGTH : length], source_port)
+            return False
+        address = destinations.resolve(self.stack.configuration, destination, port)
+        if address == destinations.REFUSED:
+            self.stack.send_error(icmp.PORT_UNREACHABLE, packet, source=destination)
+        elif address == destinations.NO_HOST:
+            self.stack.send_error(icmp.HOST_UNREACHABLE, packet)
+        elif address != destinations.SILENCE:
+            self._open(key, destination, source_port, port, address, payload[udp.LENGTH : length])
+        return False
+
+    def remove(self, flow: UdpFlow) -> None:
+        """Forget a flow that is closed."""
+        del self._flows[flow.key]
+
+    def _open(self, key: bytes, destination: bytes, source_port: int, port: int, address: str, payload: memoryview) -> None:
+        if len(self._flows) >= _MOST:
+            next(iter(self._flows.values())).close()
+        flow = UdpFlow(self, key, destination, source_port, port)
+        try:
+            flow.connect(address)
+        except OSError as error:
+            if error.errno not in _SCARCE:
+                flow.tell(error.errno)
+            return
+        self._flows[key] = flow
+        flow.send(payload)
+
+
+class UdpFlow:
+    """One pair of ends: the container's `port` and a port of `destination`."""
+
+    __slots__ = ("_datagrams", "_destination", "_port", "_remote_port", "_socket", "alarm", "deadline", "key")
+
+    def __init__(self, datagrams: Datagrams, key: bytes, destination: bytes, port: int, remote_port: int) -> None:
+        self.key = key
+        self.alarm = NEVER
+        self.deadline = NEVER
+        self._datagrams = datagrams
+        self._destination = destination
+        self._port = port
+        self._remote_port = remote_port
+
+    def connect(self, address: str) -> None:
+        """Make and connect the socket. Raises `OSError`."""
+        outside = open_socket(address, SOCK_DGRAM)
+        try:
+            outside.connect((address, self._remote_port))
+        except OSError:
+            outside.close()
+            raise
+        self._socket = outside
+        self._datagrams.loop.watch(outside.fileno(), READABLE, self._on_events)
+        self._extend(_UNANSWERED)
+
+    def send(self, payload: memoryview) -> None:
+        """Send a datagram to the outside; it is lost when the socket has no room, as on any network."""
+        try:
+            self._socket.send(payload)
+        except BlockingIOError:
+            return
+        except OSError as error:
+            if error.errno not in (EMSGSIZE, ENOBUFS):
+                self.tell(error.errno)
+        self._extend(_UNANSWERED)
+
+    def tell(self, number: int | None) -> None:
+        """Tell the container by ICMP that a datagram of this flow met the error `number`."""
+        configuration = self._datagrams.stack.configuration
+        code = UNREACHABLE.get(number or 0, icmp.PORT_UNREACHABLE)
+        sent = udp.header4(configuration.address, self._destination, self._port, self._remote_port, b"")
+        packet = ipv4.header(ipv4.UDP, configuration.address, self._destination, len(sent)) + sent
+        self._datagrams.stack.send_error(code, packet, source=self._destination if code == icmp.PORT_UNREACHABLE else None)
+
+    def on_timer(self) -> None:
+        """End the flow: it was not used for a while."""
+        self.close()
+
+    def close(self) -> None:
+        """End the flow."""
+        self.deadline = NEVER
+        self._datagrams.loop.forget(self._socket.fileno())
+        self._socket.close()
+        self._datagrams.remove(self)
+
+    def _on_events(self, _events: int) -> None:
+        arena = self._datagrams.arena
+        slot = arena.take()
+        if slot is None:
+            return
+        try:
+            for _ in range(_FAIR):
+                count = self._socket.recv_into(slot.view)
+                self._datagrams.stack.send_udp(self._destination, self._remote_port, self._port, slot.view[:count])
+        except BlockingIOError:
+            pass  # that was all
+        except OSError as error:  # an ICMP error from the outside
+            self.tell(error.errno)
+        finally:
+            arena.give(slot)
+        self._extend(_ANSWERED)
+
+    def _extend(self, length: float) -> None:
+        loop = self._datagrams.loop
+        deadline = loop.now + length
+        if self.deadline == NEVER or deadline > self.deadline:
+            self.deadline = deadline
+        loop.schedule(self)
+
+
+def _is_valid(source: bytes, destination: bytes, datagram: memoryview, fields: tuple[int, int, int, int]) -> bool:
+    length = fields[2]
+    return not fields[3] or checksum.is_valid(datagram[:length], ipv4.pseudo_sum(ipv4.UDP, source, destination) + length)
