@@ -3,23 +3,42 @@
 import hashlib
 import os
 import subprocess
-import tempfile
 from pathlib import Path
 
-RECIPE = ("--variant=minbase", "--include=perl,ca-certificates", "--aptopt=Acquire::Languages none", "bookworm")
+RECIPE = ("--variant=minbase", "--include=perl,ca-certificates", "--aptopt=Acquire::Languages none")
+SUITE = "bookworm"
 
 
 def root_filesystem() -> Path:
     """Return the path of the tar, which everybody can read."""
-    cache = Path(os.environ.get("RL_TEST_CACHE") or Path(tempfile.gettempdir()) / f"rl-test-cache-{os.getuid()}")
+    cache = _cache_folder()
     cache.mkdir(parents=True, exist_ok=True)
-    cache.chmod(0o755)
-    made = cache / f"debian-{hashlib.sha256(repr(RECIPE).encode()).hexdigest()[:12]}.tar"
+    digest = hashlib.sha256(repr((RECIPE, SUITE)).encode()).hexdigest()
+    made = cache / f"debian-{digest[:12]}.tar"
     if not made.exists():
         partial = made.with_suffix(f".{os.getpid()}.partial.tar")
         mode = "--mode=root" if os.getuid() == 0 else "--mode=unshare"
-        options, suite = RECIPE[:-1], RECIPE[-1]
-        subprocess.run(["mmdebstrap", "--quiet", mode, *options, suite, str(partial)], check=True, timeout=600)
+        command = ["mmdebstrap", "--quiet", mode, *RECIPE, SUITE, str(partial), *_sources_of_this_node()]
+        subprocess.run(command, check=True, timeout=600)
         partial.chmod(0o644)
         partial.rename(made)
     return made
+
+
+def _cache_folder() -> Path:
+    """Return a folder that nobody else can have prepared; root's home is closed to the user who reads the tar."""
+    given = os.environ.get("RL_TEST_CACHE")
+    if given:
+        return Path(given)
+    return Path("/var/cache/rl-tests") if os.getuid() == 0 else Path.home() / ".cache" / "rl-tests"
+
+
+def _sources_of_this_node() -> list[str]:
+    """Return apt's source lists here: a node that reaches only a mirror of its own names it there (none: Debian's default)."""
+    folder = Path("/etc/apt")
+    candidates = [
+        folder / "sources.list",
+        *sorted((folder / "sources.list.d").glob("*.list")),
+        *sorted((folder / "sources.list.d").glob("*.sources")),
+    ]
+    return [str(path) for path in candidates if path.is_file() and path.stat().st_size]
