@@ -85,10 +85,11 @@ def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket) -> N
         become_subreaper()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
-        close_all_except({2, plan.entry_pidfd, starter.fileno()})
+        close_all_except({0, 1, 2, plan.entry_pidfd, starter.fileno()})
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for stream in range(3):
             os.dup2(null, stream)
+        os.close(null)
         _Session(plan, options).run(starter)
         status = 0
     finally:

@@ -59,7 +59,7 @@ def _be_monitor(
         signal.signal(signal.SIGINT, signal.SIG_IGN)
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
-        close_all_except({2, starter.fileno(), *({lock.descriptor} if lock.descriptor >= 0 else ())})
+        close_all_except({0, 1, 2, starter.fileno(), *({lock.descriptor} if lock.descriptor >= 0 else ())})
         errors = _redirect_streams(f"{locations.containers}/{document['Id']}/engine.log")
         Monitor(locations, document, lock, errors).run(starter, console_size)
         status = 0
