@@ -15,7 +15,7 @@ _SESSION: Final = "test"
 
 
 class Terminal:
-    """One tmux server with one session of `columns` × `rows` that runs `command`; `folder` is the test user's, its name short.
+    """One tmux server with one session of `columns` by `rows` that runs `command`; `folder` is the test user's, its name short.
 
     The window stays when the command has ended, so that the last screen can be read.
     """
@@ -73,10 +73,11 @@ class Terminal:
     def wait_for_end(self, seconds: float = 15.0) -> int:
         """Wait until the command has ended, and return its exit status (128 + N after a signal)."""
         deadline = time.monotonic() + seconds
-        while (state := self._format("#{pane_dead} #{pane_dead_status} #{pane_dead_signal}").split(" "))[0] != "1":
+        # The line's end is seen before the status: both are waited for.
+        while not (state := self._format("#{pane_dead_status},#{pane_dead_signal}").split(","))[0] and not state[1]:
             assert time.monotonic() < deadline, f"still running after {seconds} s:\n{self.screen()}"
             time.sleep(_PAUSE)
-        return int(state[1]) if state[1] else 128 + int(state[2])
+        return int(state[0]) if state[0] else 128 + int(state[1])
 
     def resize(self, columns: int, rows: int) -> None:
         """Give the window another size; the program gets SIGWINCH."""
@@ -102,8 +103,7 @@ class Terminal:
 
     def _tmux(self, *arguments: str) -> str:
         command = ["tmux", "-S", self._socket, *arguments]
-        result = subprocess.run(
-            command, cwd=self._folder, env=self._environment, capture_output=True, text=True, check=False, timeout=10, **drop_privileges()
-        )
+        options = {"capture_output": True, "text": True, "check": False, "timeout": 10, **drop_privileges()}
+        result = subprocess.run(command, cwd=self._folder, env=self._environment, **options)
         assert result.returncode == 0, f"{shlex.join(command)}: {result.stderr}"
         return result.stdout
