@@ -103,7 +103,7 @@ class Terminal:
 
     def _tmux(self, *arguments: str) -> str:
         command = ["tmux", "-S", self._socket, *arguments]
-        options = {"capture_output": True, "text": True, "check": False, "timeout": 10, **drop_privileges()}
-        result = subprocess.run(command, cwd=self._folder, env=self._environment, **options)
+        options = {"capture_output": True, "text": True, "timeout": 10, **drop_privileges()}
+        result = subprocess.run(command, check=False, cwd=self._folder, env=self._environment, **options)
         assert result.returncode == 0, f"{shlex.join(command)}: {result.stderr}"
         return result.stdout
