@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine, check_and_remove, copy_store, make_folder, remove_tree
+from tests.support.engine import Engine, check_and_remove, copy_store, make_folder, remove_tree, wait_until
 
 
 @pytest.fixture(scope="session")
@@ -15,6 +15,7 @@ def busybox_store() -> Iterator[Path]:
     engine = Engine(folder)
     engine.python("-m", "rootless.images.busybox", "/bin/busybox")
     engine.rl("run", "--rm", "--network", "none", "busybox", "true")  # chooses the driver, compiles the filter
+    wait_until(lambda: not engine.processes(), what="the monitor has tidied up, so that nothing changes under a copy")
     yield engine.data_root
     remove_tree(folder)
 
