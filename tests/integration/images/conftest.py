@@ -30,12 +30,15 @@ class Place(NamedTuple):
     def etc(self) -> str:
         return str(self.folder / "etc")
 
-    def run(self, function: Callable[..., Any], *arguments: Any, **options: Any) -> Any:
-        """Return what `function` returns in a child that is the test user, or raise what it raises there."""
+    def run(self, function: Callable[..., Any], *arguments: Any, as_root: bool = False, **options: Any) -> Any:
+        """Return what `function` returns in a child that is the test user, or raise what it raises there.
+
+        `as_root` leaves it to the function to become somebody else.
+        """
         reading, writing = os.pipe()
         child = os.fork()
         if child == 0:
-            self._answer(writing, function, arguments, options)
+            self._answer(writing, function, arguments, options, as_root)
         os.close(writing)
         with open(reading, "rb") as pipe:
             answer = pipe.read()
@@ -72,9 +75,10 @@ class Place(NamedTuple):
                 break
             os.chown(one, USER.pw_uid, USER.pw_gid)
 
-    def _answer(self, writing: int, function: Callable[..., Any], arguments: Any, options: Any) -> None:
+    def _answer(self, writing: int, function: Callable[..., Any], arguments: Any, options: Any, as_root: bool) -> None:
         try:
-            become_test_user()
+            if not as_root:
+                become_test_user()
             os.chdir("/")
             os.environ.clear()
             os.environ.update(self.environ)
@@ -107,7 +111,7 @@ def place() -> Iterator[Place]:
         made.run(os.mkdir, environ["RL_RUNROOT"], 0o700)
         yield made
     finally:
-        if os.path.isdir(made.locations.layers):
+        if os.getuid() != 0 and os.path.isdir(made.locations.layers):
             made.in_parent(remove_tree, made.locations.data_root)
         remove_tree(str(folder))
 

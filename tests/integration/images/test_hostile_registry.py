@@ -305,7 +305,11 @@ def test_a_diff_id_that_is_not_the_layer_s(place: Place, server: ScriptedRegistr
 
 @pytest.mark.parametrize(
     ("layer", "message"),
-    [(gzip.compress(make([file("a"), file("../x")])), r"\.\./x"), (gzip.compress(b"x" * 600), "not a tar"), (LAYER[:-1000], "ends in the middle")],
+    [
+        (gzip.compress(make([file("a"), file("../x")])), r"\.\./x"),
+        (gzip.compress(b"x" * 600), "not a tar"),
+        (LAYER[:-1000], "ends in the middle"),
+    ],
 )
 def test_hostile_layers_beside_good_ones(place: Place, server: ScriptedRegistry, layer: bytes, message: str) -> None:
     diff_ids = [digest_of(gzip.decompress(LAYER)), digest_of(b"")]
