@@ -5,13 +5,12 @@ path would name files of the image, and a container's root could open it through
 can import nothing any more, and is not dumpable.
 """
 
-# What the entered code reaches lazily: the codecs of file names and of error texts, and what a traceback of our own would need.
+# What the entered code reaches lazily: the codecs of file names and of error texts. No traceback is ever printed there: it would
+# read source files by paths that are the image's.
 import encodings.ascii
 import encodings.latin_1
 import encodings.utf_8  # noqa: F401
-import linecache  # noqa: F401
 import sys
-import traceback  # noqa: F401
 
 from rootless.linux.process import set_dumpable
 
