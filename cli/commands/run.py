@@ -93,4 +93,4 @@ def _pull(locations: Locations, name: str) -> Image:
     from cli.progress import pull_with_progress  # a pull is not on the path of a start
 
     print(f"Unable to find image '{name}' locally", file=sys.stderr)  # noqa: T201
-    return pull_with_progress(locations, name, quiet=False, stream=sys.stderr)
+    return pull_with_progress(locations, name, quiet=False, stream=sys.stderr, if_missing=True)

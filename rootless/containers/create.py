@@ -14,7 +14,7 @@ from rootless.images.store import Image, layer_folders
 from rootless.locations import Locations
 from rootless.networks import modes
 from rootless.runtime.default_spec import DEFAULT_PATH
-from rootless.storage import drivers
+from rootless.storage import drivers, trash
 from rootless.storage.root_filesystem import make_folders, of_container
 
 
@@ -43,8 +43,6 @@ def create(
     except (RlError, OSError):
         store.release_name(document["Name"].lstrip("/"), container_id)
         lock.release()
-        from rootless.storage import trash  # with shutil, 4 ms: only to clean up
-
         trashed = trash.throw_away(locations, folder, container_id)
         if trashed is not None:
             trash.delete(locations, trashed)

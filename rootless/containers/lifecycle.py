@@ -150,6 +150,9 @@ def remove(locations: Locations, name_or_id: str, *, force: bool = False) -> Non
         store.remove(document)
     finally:
         lock.release()
+    from rootless.storage import trash  # as in the store
+
+    trash.empty(locations)  # what monitors that were killed left there
 
 
 def attach(document: Document) -> socket:

@@ -27,7 +27,7 @@ from rootless.locations import Locations
 from rootless.namespaces.parent import remove_member
 from rootless.runtime import launch
 from rootless.runtime.stage import StagePlan
-from rootless.storage import drivers
+from rootless.storage import drivers, trash
 
 _KILLED: Final = 137
 
@@ -233,8 +233,6 @@ class Monitor:
 
     def _delete(self, trashed: str | None) -> None:
         if trashed is not None:
-            from rootless.storage import trash  # its shutil costs 4 ms: after everybody was told
-
             trash.delete(self._locations, trashed)
 
 

@@ -109,7 +109,7 @@ class ContainerStore:
 
     def remove(self, document: Document) -> None:
         """Remove a container that the caller holds the lock of: its name and record at once, then its files."""
-        from rootless.storage import trash  # with shutil, 4 ms that ps and logs need not pay
+        from rootless.storage import trash  # with the worker, 2 ms that ps and logs need not pay
 
         trashed = self.remove_record(document)
         if trashed is not None:

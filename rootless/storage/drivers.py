@@ -13,6 +13,7 @@ from types import ModuleType
 from typing import Any
 
 from rootless.errors import InvalidInput, NodeLacks, RlError, os_error_text
+from rootless.images.removal import remove_tree
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import boot_id
 from rootless.locations import Locations
@@ -72,14 +73,8 @@ def _probe(locations: Locations, attempt: Callable[[str], None]) -> str | None:
     except (RlError, OSError) as error:
         return os_error_text(error) if isinstance(error, OSError) else error.message
     finally:
-        run_in_parent(locations, _delete, folder)
+        run_in_parent(locations, remove_tree, folder)
     return None
-
-
-def _delete(folder: str) -> None:
-    from rootless.storage.trash import delete_as_root  # its shutil costs 4 ms; probes are rare
-
-    delete_as_root(folder)
 
 
 def _probe_root(folder: str) -> RootFilesystem:

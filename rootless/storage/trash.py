@@ -5,10 +5,8 @@ A tree may hold files of subordinate IDs, which the user cannot delete from outs
 
 import contextlib
 import os
-import shutil
-from collections.abc import Callable
-from typing import Any
 
+from rootless.images.removal import remove_tree
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
 
@@ -26,33 +24,16 @@ def throw_away(locations: Locations, path: str, name: str) -> str | None:
 
 def delete(locations: Locations, trashed: str) -> None:
     """Delete a tree of the trash, as the user if that is enough, else as the parent namespace's root."""
-    remaining: list[OSError] = []
-    _delete_tree(trashed, remaining.append)
-    if remaining:
-        run_in_parent(locations, delete_as_root, trashed)
+    try:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            os.chmod(f"{trashed}/work/work", 0o700)  # the kernel's overlay leaves its work folder without any mode bit
+        remove_tree(trashed)
+    except PermissionError:
+        run_in_parent(locations, remove_tree, trashed)
 
 
 def empty(locations: Locations) -> None:
-    """Delete whatever processes that were killed left in the trash."""
+    """Delete whatever processes that were killed left in the trash; what others are deleting just now does no harm."""
     with contextlib.suppress(FileNotFoundError):
         for name in os.listdir(locations.trash):
             delete(locations, f"{locations.trash}/{name}")
-
-
-def delete_as_root(path: str) -> None:
-    """Delete a tree as a root that may do everything; runs in the parent namespace."""
-    errors: list[OSError] = []
-    _delete_tree(path, errors.append)
-    if errors:
-        raise errors[0]
-
-
-def _delete_tree(path: str, report: Callable[[OSError], Any]) -> None:
-    def on_error(_function: Any, _path: str, info: tuple[type[BaseException], BaseException, Any]) -> None:
-        error = info[1]
-        if isinstance(error, OSError) and not isinstance(error, FileNotFoundError):
-            report(error)
-
-    with contextlib.suppress(FileNotFoundError, PermissionError):
-        os.chmod(f"{path}/work/work", 0o700)  # the kernel's overlay leaves its work folder without any mode bit
-    shutil.rmtree(path, onerror=on_error)

@@ -12,6 +12,7 @@ import os
 import stat
 from typing import NamedTuple
 
+from rootless.images.removal import remove_tree
 from rootless.linux import mounts
 from rootless.storage.root_filesystem import RootFilesystem
 
@@ -164,9 +165,7 @@ def _is_folder(parent: int, entry_name: str) -> bool:
 def _remove(parent: int, entry_name: str) -> None:
     """Remove a name with all below it, or nothing when there is none."""
     if _is_folder(parent, entry_name):
-        import shutil  # 4 ms, only where a whole folder goes
-
-        shutil.rmtree(entry_name, dir_fd=parent)
+        remove_tree(entry_name, parent)
         return
     with contextlib.suppress(FileNotFoundError):
         os.unlink(entry_name, dir_fd=parent)
