@@ -1,5 +1,7 @@
 """From a container's document to what the runtime needs to start it: the OCI config, the name files, the filter."""
 
+import contextlib
+import json
 import os
 from typing import Any, NamedTuple
 
@@ -50,6 +52,12 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         spec["process"]["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
     names = tuple(container_capabilities())
     return Bundle(root, spec, network, names, load_filter(locations, names))
+
+
+def write_config(folder: str, spec: dict[str, Any]) -> None:
+    """Write the OCI config that a container was started with to its folder, which so is a bundle that any OCI tool can read."""
+    with contextlib.suppress(OSError):  # a full disk: the container runs all the same, and a next start writes it
+        _write(f"{folder}/config.json", json.dumps(spec))
 
 
 def load_filter(locations: Locations, capability_names: tuple[str, ...]) -> SeccompFilter:

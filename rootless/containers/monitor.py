@@ -136,6 +136,7 @@ class Monitor:
         self._endpoint.open()
         self._note_running(created.init)
         entry = launch.start(created)
+        bundle.write_config(self._folder, {**prepared.spec, "process": created.process})
         if entry != created.init:
             self._document["Rl"]["Entry"] = list(entry)
             documents.write(self._folder, self._document)
