@@ -8,7 +8,10 @@ import importlib
 import os
 import sys
 
+# isort: off
+from cli import lean_click  # noqa: F401 - before click: see there
 import click
+# isort: on
 
 from rootless.errors import ENGINE_ERROR, RlError, os_error_text
 

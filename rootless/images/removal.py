@@ -1,7 +1,6 @@
 """Removing trees of any depth: `shutil.rmtree` recurses once a level, and what containers and images hold may be deeper."""
 
 import os
-import secrets
 from typing import Final
 
 _DEPTH: Final = 32
@@ -35,7 +34,7 @@ def _empty(folder: int, top: int, depth: int) -> None:
             if not is_folder:
                 os.unlink(name, dir_fd=folder)
             elif depth == _DEPTH:
-                os.rename(name, secrets.token_hex(16), src_dir_fd=folder, dst_dir_fd=top)
+                os.rename(name, os.urandom(16).hex(), src_dir_fd=folder, dst_dir_fd=top)
             else:
                 _remove_child(folder, name, top, depth)
         except FileNotFoundError:  # another process removes the same tree

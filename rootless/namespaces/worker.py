@@ -6,7 +6,6 @@ memory and all its descriptors; its result or its error comes back as JSON over 
 
 import json
 import os
-import traceback
 from collections.abc import Callable
 from typing import Any, TypeVar
 
@@ -54,6 +53,8 @@ def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[s
     except OSError as error:
         return {"errno": error.errno, "strerror": error.strerror or str(error), "path": _text(error.filename)}
     except Exception:  # a defect of ours: its traceback must reach the caller, which is another process
+        import traceback  # 2 ms
+
         return {"error": "RlError", "message": f"a worker failed:\n{traceback.format_exc()}", "hint": None}
 
 
