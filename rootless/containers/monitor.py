@@ -144,7 +144,7 @@ class Monitor:
         self._loop.watch(self._pidfd, 1, lambda _events: self._on_init_ended())
 
     def _plan(self, prepared: Bundle, stdio: tuple[int, int, int] | None) -> StagePlan:
-        driver, network = drivers.DRIVERS[self._document["Driver"]], prepared.network
+        driver, network = drivers.load(self._document["Driver"]), prepared.network
         mount_root: Callable[[], list[int]] = lambda: driver.mount(prepared.root)  # noqa: E731 - a value of the plan
         return StagePlan(
             prepared.spec,

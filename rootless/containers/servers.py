@@ -42,16 +42,14 @@ class Servers:
         self._restarts = 0
 
     def begin(self, document: Document) -> None:
-        """Execute the helpers that the container needs; nobody waits for them."""
+        """Execute the union's server, if the container needs it: everything will wait for that."""
         if document["Driver"] == "fuse":
             self._execute(_UNION)
-        if modes.parse(document["HostConfig"]["NetworkMode"]).private is not None:
-            self._execute(_STACK)
 
     def watcher(self, network: Network) -> Watcher:
-        """Return what to do with the descriptors that the stage sends."""
+        """Return what to do when the stage is under way, and with the descriptors that it sends."""
         self._private = network.private
-        return Watcher(self._on_root, self._on_network)
+        return Watcher(self._on_begun, self._on_root, self._on_network)
 
     def wait_for(self, sync: socket) -> None:
         """Wait until the stage has sent something. Raises `RlError` when the root's server failed meanwhile."""
@@ -83,6 +81,11 @@ class Servers:
 
     def _execute(self, module: str) -> None:
         self._helpers[module] = Helper(self._runtime_dir, module, self._errors)
+
+    def _on_begun(self) -> None:
+        """Execute the network stack, for which nobody waits, while the stage works on another core."""
+        if self._private is not None:
+            self._execute(_STACK)
 
     def _on_root(self, descriptors: list[int]) -> None:
         """Hand /dev/fuse, the upper, the work folder and the layers to the union's server."""

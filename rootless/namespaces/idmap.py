@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Callable, Sequence
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 from rootless.errors import NodeLacks
@@ -44,11 +45,12 @@ class DefaultMaps(NamedTuple):
     warning: str | None
 
 
+@lru_cache(maxsize=1)
 def default_maps(uid: int, gid: int, etc: str = "/etc", proc: str = "/proc") -> DefaultMaps:
     """Return the default maps: 0 is the user, 1 and up the subordinate range.
 
     Without a range, a user gets one ID. Root gets a fixed high range, written by itself (newuidmap(1) refuses root without an
-    entry), or where our own namespace has no room for that, every ID that we have.
+    entry), or where our own namespace has no room for that, every ID that we have. The files are read once a process.
     """
     name = user_name(uid)
     uid_ranges = ranges_of(f"{etc}/subuid", uid, name)

@@ -25,8 +25,9 @@ class Created(NamedTuple):
 
 
 class Watcher(NamedTuple):
-    """What the caller does with descriptors of the helpers while the container is being made; it closes them."""
+    """What the caller does while the container is being made; it closes the descriptors that it is given."""
 
+    on_begun: Callable[[], None]
     on_root: Callable[[list[int]], None]
     on_network: Callable[[list[int]], None]
 
@@ -47,6 +48,7 @@ def create(runtime_dir: str, plan: StagePlan, watcher: Watcher, interrupted: Cal
     theirs.close()
     progress = _Progress(ours, outer_pid)
     try:
+        watcher.on_begun()
         created = progress.follow(watcher, interrupted)
     except (RlError, OSError):
         progress.abandon()

@@ -5,12 +5,13 @@ boot of one node and one data root, and is kept in `storage-driver.json` there.
 """
 
 import contextlib
+import importlib
 import json
 import os
 import sys
 from collections.abc import Callable, Mapping
 from types import ModuleType
-from typing import Any
+from typing import Any, Final
 
 from rootless.errors import InvalidInput, NodeLacks, RlError, os_error_text
 from rootless.images.removal import remove_tree
@@ -18,12 +19,16 @@ from rootless.linux import mounts, namespaces
 from rootless.linux.process import boot_id
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
-from rootless.storage import fuse, overlay, vfs
 from rootless.storage.root_filesystem import RootFilesystem, make_folders
 
-DRIVERS: dict[str, ModuleType] = {"overlay": overlay, "fuse": fuse, "vfs": vfs}
+DRIVERS: Final = ("overlay", "fuse", "vfs")
 
 _VERDICT_FILE = "storage-driver.json"
+
+
+def load(name: str) -> ModuleType:
+    """Import and return the module of one driver: a `StorageDriver`."""
+    return importlib.import_module(f"rootless.storage.{name}")
 
 
 def choose(locations: Locations, environ: Mapping[str, str]) -> str:
@@ -92,7 +97,7 @@ def _probe_root(folder: str) -> RootFilesystem:
 def _try_overlay(folder: str) -> None:
     root = _probe_root(folder)
     namespaces.unshare(namespaces.NEWNS)
-    overlay.mount(root)
+    load("overlay").mount(root)
     point = root.mount_point
     with open(f"{point}/file-a", "a", encoding="utf-8") as file:
         file.write("changed")
@@ -109,7 +114,7 @@ def _try_fuse(folder: str) -> None:
     if not module_is_installed("pyfuse3"):
         raise OSError(2, "the Python package pyfuse3 is not installed (pip install 'rl[fuse]')", "pyfuse3")
     namespaces.unshare(namespaces.NEWNS)
-    for descriptor in fuse.mount(root):
+    for descriptor in load("fuse").mount(root):
         os.close(descriptor)
     mounts.unmount(root.mount_point, mounts.MNT_DETACH)
 
