@@ -67,7 +67,8 @@ def test_a_download_arrives_intact(engine: Engine, server: _Server) -> None:
 def test_an_upload_arrives_intact(engine: Engine, server: _Server) -> None:
     script = (
         f"(printf 'POST / HTTP/1.0\\r\\nContent-Length: {SIZE}\\r\\n\\r\\n'; "
-        f"dd if=/dev/urandom bs=1M count={SIZE >> 20} 2>/dev/null | tee /sent) | nc 10.0.2.2 {server.server_address[1]} > /dev/null; sha256sum < /sent"
+        f"dd if=/dev/urandom bs=1M count={SIZE >> 20} 2>/dev/null | tee /sent) "
+        f"| nc 10.0.2.2 {server.server_address[1]} > /dev/null; sha256sum < /sent"
     )
     result = engine.rl("run", "--rm", *LOOPBACK, "busybox", "sh", "-c", script)
     assert result.stdout.split()[0] == server.received

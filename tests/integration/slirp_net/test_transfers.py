@@ -11,7 +11,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.integration.slirp_net.containers import ADDRESS, GATEWAY, Container, container, listener
+from tests.integration.slirp_net.container import ADDRESS, GATEWAY, Container
+from tests.integration.slirp_net.outside import listener
 
 GIB = 1 << 30
 BLOCK = bytes(range(256)) * 4096  # 1 MiB
@@ -58,7 +59,7 @@ def test_a_big_transfer_out_arrives_whole(container: Container, total: int) -> N
             return send_blocks(sock, total)
 
     with listener() as (server, port):
-        finish = container.begin(send)
+        finish = container.begin(send).result
         connection, _ = server.accept()
         with connection:
             assert receive_all(connection) == (total, finish())
@@ -71,7 +72,7 @@ def test_a_big_transfer_in_arrives_whole(container: Container, total: int) -> No
             return receive_all(sock)
 
     with listener() as (server, port):
-        finish = container.begin(receive)
+        finish = container.begin(receive).result
         connection, _ = server.accept()
         with connection:
             crc = send_blocks(connection, total)
@@ -85,7 +86,7 @@ def test_a_gibibyte_each_way_at_the_same_time(plain: Container) -> None:
             return full_duplex(sock, GIB)
 
     with listener() as (server, port):
-        finish = plain.begin(exchange)
+        finish = plain.begin(exchange).result
         connection, _ = server.accept()
         with connection:
             connection.setblocking(False)
@@ -132,7 +133,7 @@ def test_many_small_pieces_each_way(container: Container) -> None:
         return answers
 
     with listener() as (server, port):
-        finish = container.begin(converse)
+        finish = container.begin(converse).result
         connection, _ = server.accept()
         with connection:
             while data := connection.recv(100):
@@ -157,7 +158,7 @@ def test_a_slow_reader_outside_stops_the_container(plain: Container) -> None:
 
     with listener() as (server, port):
         server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 65536)
-        finish = plain.begin(fill)
+        finish = plain.begin(fill).result
         connection, _ = server.accept()
         with connection:
             time.sleep(1.5)
@@ -174,7 +175,7 @@ def test_a_slow_reader_in_the_container_stops_the_outside(plain: Container) -> N
             return receive_all(sock)[0]
 
     with listener() as (server, port):
-        finish = plain.begin(read_late)
+        finish = plain.begin(read_late).result
         connection, _ = server.accept()
         with connection:
             connection.setblocking(False)
@@ -199,7 +200,7 @@ def test_the_container_ends_first_and_still_receives(plain: Container) -> None:
             return answer
 
     with listener() as (server, port):
-        finish = plain.begin(ask)
+        finish = plain.begin(ask).result
         connection, _ = server.accept()
         with connection:
             assert receive_all(connection)[0] == 8
@@ -219,7 +220,7 @@ def test_the_outside_ends_first_and_still_receives(plain: Container) -> None:
             return heard
 
     with listener() as (server, port):
-        finish = plain.begin(listen_first)
+        finish = plain.begin(listen_first).result
         connection, _ = server.accept()
         with connection:
             connection.sendall(b"news")
@@ -249,8 +250,8 @@ def test_what_does_not_listen_refuses(plain: Container, address: str, expected: 
 
 
 def test_the_host_is_closed_unless_it_is_allowed() -> None:
-    with container(allow_host_loopback=False) as closed, listener() as (_server, port):
-        assert closed.run(lambda: error_of(lambda: connect(port))) == errno.ECONNREFUSED
+    with Container(allow_host_loopback=False) as closed, listener() as (_server, port):
+        assert closed.start().run(lambda: error_of(lambda: connect(port))) == errno.ECONNREFUSED
 
 
 @pytest.mark.parametrize("address", ["127.0.0.1", "127.1.2.3", "0.0.0.1", "169.254.169.254", "224.0.0.1", "255.255.255.255"])
@@ -281,7 +282,8 @@ def test_what_means_something_else_on_the_host_is_out_of_reach(plain: Container,
 
 def with_sums(source: bytes, destination: bytes, segment: bytes) -> bytes:
     """Return an IPv4 packet with a TCP segment, and both checksums."""
-    total = sum(struct.unpack(f">{len(segment) // 2}H", segment)) + sum(struct.unpack(">4H", source + destination)) + 6 + len(segment)
+    words = struct.unpack(f">4H{len(segment) // 2}H", source + destination + segment)
+    total = sum(words) + socket.IPPROTO_TCP + len(segment)
     checked = segment[:16] + (0xFFFF - total % 0xFFFF).to_bytes(2, "big") + segment[18:]
     header = struct.pack(">BBHHHBBH4s4s", 0x45, 0, 20 + len(checked), 0, 0x4000, 64, 6, 0, source, destination)
     check = 0xFFFF - sum(struct.unpack(">10H", header)) % 0xFFFF
@@ -315,7 +317,7 @@ def test_a_reset_from_the_outside_is_a_reset(plain: Container) -> None:
             return error_of(lambda: sock.recv(1))
 
     with listener() as (server, port):
-        finish = plain.begin(read)
+        finish = plain.begin(read).result
         connection, _ = server.accept()
         assert connection.recv(1) == b"x"
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -332,7 +334,7 @@ def test_a_reset_from_the_container_is_a_reset(plain: Container) -> None:
         sock.close()
 
     with listener() as (server, port):
-        finish = plain.begin(reset)
+        finish = plain.begin(reset).result
         connection, _ = server.accept()
         with connection:
             connection.settimeout(5)
@@ -354,7 +356,7 @@ def test_hundreds_of_connections_one_after_the_other_and_at_once(plain: Containe
         return heard
 
     with listener() as (server, port):
-        finish = plain.begin(many)
+        finish = plain.begin(many).result
         for _ in range(400):
             connection, _ = server.accept()
             connection.sendall(b"hello")

@@ -1,0 +1,79 @@
+"""The server process: `python -I -m fuse_overlay CONTROL_FD`, started in the parent namespace before the mount exists.
+
+What it needs is imported first, then it waits for `mount`: so the interpreter's start overlaps with the making of the container.
+"""
+
+import gc
+import logging
+import os
+import resource
+import sys
+from typing import Final
+
+from fuse_overlay.control import Control, ControlSocket
+from fuse_overlay.operations import OverlayOperations
+from fuse_overlay.session import serve
+from fuse_overlay.standins import pyfuse3
+from fuse_overlay.union import Union
+
+_FOLDERS: Final = 3  # /dev/fuse, upper, work: before the layers
+_MAX_OPEN_FOLDERS: Final = 4096
+
+
+def main() -> None:
+    """Serve one mount, and end without the interpreter's clean-up."""
+    status = 1
+    try:
+        _run(ControlSocket(int(sys.argv[1])))
+        status = 0
+    except Exception:
+        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+    finally:
+        os._exit(status)
+
+
+def _run(control: ControlSocket) -> None:
+    os.umask(0)
+    # pyfuse3 logs at each reply to a process that was killed while it waited, which is nobody's concern.
+    logging.getLogger("pyfuse3").setLevel(logging.CRITICAL)
+    gc.freeze()
+    mounted = _wait_for_mount(control)
+    if mounted is None:
+        return
+    fuse, union = mounted
+    requests = Control(control, lambda: pyfuse3.syncfs(os.fsdecode(union.upper.path(b"."))))
+    serve(fuse, control.descriptor, requests.handle, union.open_folders.trim)
+
+
+def _wait_for_mount(control: ControlSocket) -> tuple[int, Union] | None:
+    """Take the mount over that the first good request names; None when the monitor has gone."""
+    while (request := control.receive()) is not None:
+        fields, descriptors = request
+        try:
+            if fields.get("op") == "stop":
+                control.answer()
+                return None
+            if fields.get("op") != "mount" or len(descriptors) != _FOLDERS + fields.get("lowers", 0):
+                raise ValueError(f"not a request to mount: {fields.get('op')} with {len(descriptors)} descriptors")
+            fuse, upper, work, *lowers = descriptors
+            union = Union(upper, work, lowers, fields.get("ids") == "one", _open_folders())
+            pyfuse3.init(OverlayOperations(union), f"/dev/fd/{fuse}", set())
+        except (OSError, RuntimeError, ValueError) as error:
+            for descriptor in descriptors:
+                os.close(descriptor)
+            control.answer(error)
+        else:
+            control.answer()
+            return fuse, union
+    return None
+
+
+def _open_folders() -> int:
+    """Allow as many descriptors as we may have, and folders a quarter of them: every file that the container opens needs one."""
+    _soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+    return min(hard // 4, _MAX_OPEN_FOLDERS)
+
+
+if __name__ == "__main__":
+    main()

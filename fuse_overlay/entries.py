@@ -1,0 +1,210 @@
+"""Names in a directory: making and removing files, directories and links (kernel: fs/overlayfs/dir.c).
+
+What is made where the upper has a whiteout is made in the work folder and renamed over the whiteout; a directory there is opaque,
+so that what the whiteout hid stays hidden.
+"""
+
+import errno
+import os
+import stat
+from collections.abc import Callable
+from typing import NamedTuple, TypeVar
+
+from fuse_overlay import copy_up, whiteouts
+from fuse_overlay.inodes import Directory, Inode
+from fuse_overlay.layer import ITSELF, DirectoryFolder, Opacity
+from fuse_overlay.union import Union
+
+_SET_ID = stat.S_ISUID | stat.S_ISGID
+
+Made = TypeVar("Made")
+
+
+class Creator(NamedTuple):
+    """Whom a new file belongs to."""
+
+    user: int
+    group: int
+
+
+def make(union: Union, parent: Directory, name: bytes, maker: Callable[[DirectoryFolder, bytes], Made]) -> Made:
+    """Call `maker(folder, name)` for a new file, in the upper folder if it has nothing of that name, else in the work folder."""
+    folder = copy_up.directory(union, parent)
+    try:
+        return maker(folder, name)
+    except FileExistsError:
+        if not whiteouts.is_at(folder, name):
+            raise
+    temporary = union.temporary_name()
+    made = maker(union.work, temporary)
+    os.rename(temporary, name, src_dir_fd=union.work.descriptor, dst_dir_fd=folder.descriptor)
+    return made
+
+
+def make_node(union: Union, parent: Directory, name: bytes, mode: int, device: int, creator: Creator) -> None:
+    """Make a regular file, FIFO, socket or device."""
+    if stat.S_ISCHR(mode) and device == 0:
+        raise PermissionError(errno.EPERM, "a character device 0:0 is a whiteout")
+
+    def maker(folder: DirectoryFolder, at: bytes) -> None:
+        os.mknod(at, mode, device, dir_fd=folder.descriptor)
+        give(union, parent, folder, at, mode, creator)
+
+    make(union, parent, name, maker)
+
+
+def make_symlink(union: Union, parent: Directory, name: bytes, target: bytes, creator: Creator) -> None:
+    """Make a symlink."""
+
+    def maker(folder: DirectoryFolder, at: bytes) -> None:
+        os.symlink(target, at, dir_fd=folder.descriptor)
+        give(union, parent, folder, at, stat.S_IFLNK, creator)
+
+    make(union, parent, name, maker)
+
+
+def make_link(union: Union, inode: Inode, parent: Directory, name: bytes) -> None:
+    """Make a further name of a file, after copy-up."""
+    copy_up.file(union, inode)
+
+    def maker(folder: DirectoryFolder, at: bytes) -> None:
+        if inode.anchor >= 0:
+            os.link(inode.path(), at, dst_dir_fd=folder.descriptor, follow_symlinks=True)
+            return
+        assert isinstance(inode.folder, DirectoryFolder)
+        os.link(inode.file, at, src_dir_fd=inode.folder.descriptor, dst_dir_fd=folder.descriptor, follow_symlinks=False)
+
+    make(union, parent, name, maker)
+    inode.add_name(parent, name)
+
+
+def make_directory(union: Union, parent: Directory, name: bytes, mode: int, creator: Creator) -> None:
+    """Make a directory; over a whiteout, an opaque one."""
+    folder = copy_up.directory(union, parent)
+    try:
+        os.mkdir(name, mode, dir_fd=folder.descriptor)
+    except FileExistsError:
+        if not whiteouts.is_at(folder, name):
+            raise
+        _make_opaque_directory(union, parent, folder, name, mode, creator)
+    else:
+        _give_directory(union, parent, folder, name, mode, creator)
+
+
+def _make_opaque_directory(
+    union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, mode: int, creator: Creator
+) -> None:
+    from fuse_overlay.renameat2 import EXCHANGE, renameat2  # ctypes: 10 ms
+
+    temporary = union.temporary_name()
+    work = union.work.descriptor
+    os.mkdir(temporary, mode, dir_fd=work)
+    if _is_set_group_id(folder):  # which the work folder does not pass on
+        status = folder.find(ITSELF)
+        assert status is not None
+        os.chown(temporary, -1, status.st_gid, dir_fd=work, follow_symlinks=False)
+        os.chmod(temporary, mode | stat.S_ISGID, dir_fd=work)
+    _give_directory(union, parent, union.work, temporary, mode, creator)
+    made = union.work.child(temporary)
+    try:
+        made.set_opacity(Opacity.OPAQUE)
+    finally:
+        made.close()
+    renameat2(work, temporary, folder.descriptor, name, EXCHANGE)
+    os.unlink(temporary, dir_fd=work)
+
+
+def _give_directory(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, mode: int, creator: Creator) -> None:
+    give(union, parent, folder, name, stat.S_IFDIR | mode, creator)
+    if mode & stat.S_ISVTX:
+        status = folder.find(name)
+        assert status is not None
+        os.chmod(name, stat.S_IMODE(status.st_mode) | stat.S_ISVTX, dir_fd=folder.descriptor)
+
+
+def give(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, mode: int, creator: Creator) -> None:
+    """Give a new file to its creator, or to the group of a set-group-ID parent (inode_init_owner in the kernel's fs/inode.c)."""
+    upper = parent.upper
+    assert upper is not None
+    inherits = (creator.group != 0 or folder is union.work) and _is_set_group_id(upper)
+    if union.single_id or (creator == (0, 0) and not inherits):
+        return
+    status = upper.find(ITSELF)
+    assert status is not None
+    os.chown(name, creator.user, status.st_gid if inherits else creator.group, dir_fd=folder.descriptor, follow_symlinks=False)
+    if mode & _SET_ID and not stat.S_ISLNK(mode):  # chown has taken them away
+        os.chmod(name, stat.S_IMODE(mode), dir_fd=folder.descriptor)
+
+
+def _is_set_group_id(folder: DirectoryFolder) -> bool:
+    status = folder.find(ITSELF)
+    assert status is not None
+    return bool(status.st_mode & stat.S_ISGID)
+
+
+def unlink(union: Union, parent: Directory, name: bytes) -> None:
+    """Remove a file's name; the file lives on while it is open."""
+    found = union.find(parent, name)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    inode, _status = found
+    folder = copy_up.directory(union, parent)
+    hides = union.shines_through(parent, name)
+    inode.keep(parent, name)
+    if folder.find(name) is None:
+        whiteouts.make(union, folder, name)
+    elif hides:
+        whiteouts.replace(union, folder, name)
+    else:
+        os.unlink(name, dir_fd=folder.descriptor)
+    lose_name(union, inode, parent, name)
+
+
+def lose_name(union: Union, inode: Inode, parent: Directory, name: bytes) -> None:
+    """Note that a file has lost a name."""
+    inode.remove_name(parent, name)
+    if inode.parent is None:
+        union.inodes.linked.pop(inode.number, None)
+        union.inodes.forget(inode.number, 0)
+
+
+def remove_directory(union: Union, parent: Directory, name: bytes) -> None:
+    """Remove a directory that shows nothing."""
+    found = union.find(parent, name)
+    if found is None:
+        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
+    directory = found[0]
+    assert isinstance(directory, Directory)
+    check_empty(union, directory)
+    folder = copy_up.directory(union, parent)
+    hides = union.shines_through(parent, name)
+    if directory.upper is None:
+        whiteouts.make(union, folder, name)
+    else:
+        directory.upper.pin()  # somebody may stand in it
+        if hides:
+            whiteouts.replace_directory(union, folder, name)
+        else:
+            whiteouts.clear(directory.upper)
+            os.rmdir(name, dir_fd=folder.descriptor)
+    lose_directory(union, directory)
+
+
+def lose_directory(union: Union, directory: Directory) -> None:
+    """Note that a directory has lost its name."""
+    parent = directory.parent
+    if parent is not None and parent.subdirectories.get(directory.name) is directory:
+        del parent.subdirectories[directory.name]
+    directory.parent = None
+    union.inodes.release(directory)
+    union.inodes.release(parent)
+
+
+def check_empty(union: Union, directory: Directory) -> None:
+    """Raise ENOTEMPTY unless the union shows nothing in `directory`."""
+    seen: set[bytes] = set()
+    for folder in directory.folders:
+        for name, _kind in folder.entries():
+            if name not in seen and union.find(directory, name) is not None:
+                raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
+            seen.add(name)

@@ -1,0 +1,125 @@
+"""The union: its layers, its inodes, and how a name is looked up through the layers (kernel: fs/overlayfs/namei.c).
+
+A name is what the topmost folder has for it. A directory is merged with those of the same name below it, until a folder is opaque, a
+whiteout or something other than a directory is met. We are the only writer of the upper, so what was found stays true until we
+change it.
+"""
+
+import os
+import stat
+from collections.abc import Sequence
+from typing import Final
+
+from fuse_overlay.inodes import ROOT, Directory, Inode, InodeTable
+from fuse_overlay.layer import ITSELF, DirectoryFolder, Folder, Opacity, OpenFolders
+
+_TEMPORARY: Final = b"#%d"
+
+
+class Union:
+    """One mounted union. `single_id`: every file is shown as owned by 0:0, because the mount's user namespace has no other ID."""
+
+    def __init__(self, upper: int, work: int, lowers: Sequence[int], single_id: bool, open_folders: int) -> None:
+        self.open_folders = OpenFolders(open_folders)
+        self.upper = self._root_folder(upper)
+        self.work = self._root_folder(work)
+        self.single_id = single_id
+        below = () if self.upper.opacity() is Opacity.OPAQUE else tuple(self._root_folder(lower) for lower in lowers)
+        self.root = Directory(ROOT, None, b"", self.upper, below)
+        self.root.lookups = 1  # the kernel never forgets it
+        self.inodes = InodeTable(self.root, os.stat(upper).st_dev)
+        self._temporaries = 0
+        self._clear_work()
+
+    def _root_folder(self, descriptor: int) -> DirectoryFolder:
+        return DirectoryFolder(self.open_folders, None, ITSELF, descriptor)
+
+    def temporary_name(self) -> bytes:
+        """Return a name in the work folder that nothing has."""
+        self._temporaries += 1
+        return _TEMPORARY % self._temporaries
+
+    def _clear_work(self) -> None:
+        """Delete what a server that was killed left in the work folder."""
+        for name, kind in list(self.work.entries()):
+            if name.startswith(b"#"):
+                remove_tree(self.work, name, kind)
+
+    def find(self, parent: Directory, name: bytes) -> tuple[Inode, os.stat_result] | None:
+        """Return what the union shows as `name`, with its status, or None. The inode may be new."""
+        known = parent.subdirectories.get(name)
+        if known is not None:
+            return known, known.status()
+        for index, folder in enumerate(parent.folders):
+            status = folder.find(name)
+            if status is None:
+                continue
+            if folder.is_whiteout(name, status):
+                return None
+            if stat.S_ISDIR(status.st_mode):
+                return self._find_directory(parent, name, index), status
+            return self._find_file(parent, name, folder, status)
+        return None
+
+    def _find_directory(self, parent: Directory, name: bytes, topmost: int) -> Directory:
+        """Return the new inode of the directory whose topmost folder is that of the parent's folder at the index `topmost`."""
+        found: list[Folder] = []
+        number = 0
+        upper: DirectoryFolder | None = None
+        for folder in parent.folders[topmost:]:
+            status = folder.find(name)
+            if status is None:
+                continue
+            if not stat.S_ISDIR(status.st_mode):
+                break
+            child = folder.child(name)
+            if folder is parent.upper:
+                assert isinstance(child, DirectoryFolder)
+                upper = child
+                number = self.inodes.number_of(status)
+            else:
+                if not found:
+                    number = self.inodes.number_of(status)
+                found.append(child)
+            if child.opacity() is Opacity.OPAQUE:
+                break
+        directory = Directory(number, parent, name, upper, tuple(found))
+        self.inodes.add(directory)
+        return directory
+
+    def _find_file(self, parent: Directory, name: bytes, folder: Folder, status: os.stat_result) -> tuple[Inode, os.stat_result]:
+        number = self.inodes.number_of(status)
+        inode = self.inodes.get(number)
+        in_upper = folder is parent.upper
+        if inode is None:
+            inode = Inode(number, stat.S_IFMT(status.st_mode), parent, name, folder, in_upper)
+            self.inodes.add(inode)
+            return inode, status
+        if inode.in_upper and not in_upper:
+            from fuse_overlay.copy_up import join  # it needs this module
+
+            return inode, join(self, inode, parent, name)
+        inode.add_name(parent, name)
+        return inode, status
+
+    def shines_through(self, parent: Directory, name: bytes) -> bool:
+        """Tell whether a lower folder of `parent` would show something as `name`, were it not in the upper."""
+        for folder in parent.lowers:
+            status = folder.find(name)
+            if status is not None:
+                return not folder.is_whiteout(name, status)
+        return False
+
+
+def remove_tree(folder: DirectoryFolder, name: bytes, kind: int) -> None:
+    """Delete a name of the upper or the work folder, with all below it."""
+    if kind != stat.S_IFDIR:
+        os.unlink(name, dir_fd=folder.descriptor)
+        return
+    inner = folder.child(name)
+    try:
+        for entry, entry_kind in list(inner.entries()):
+            remove_tree(inner, entry, entry_kind)
+    finally:
+        inner.close()
+    os.rmdir(name, dir_fd=folder.descriptor)
