@@ -8,7 +8,7 @@ import logging
 import os
 import resource
 import sys
-from typing import Final
+from typing import Any, Final
 
 from fuse_overlay.control import Control, ControlSocket
 from fuse_overlay.operations import OverlayOperations
@@ -27,7 +27,7 @@ def main() -> None:
         _run(ControlSocket(int(sys.argv[1])))
         status = 0
     except Exception:
-        sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+        sys.excepthook(*sys.exc_info())
     finally:
         os._exit(status)
 
@@ -53,19 +53,24 @@ def _wait_for_mount(control: ControlSocket) -> tuple[int, Union] | None:
             if fields.get("op") == "stop":
                 control.answer()
                 return None
-            if fields.get("op") != "mount" or len(descriptors) != _FOLDERS + fields.get("lowers", 0):
-                raise ValueError(f"not a request to mount: {fields.get('op')} with {len(descriptors)} descriptors")
-            fuse, upper, work, *lowers = descriptors
-            union = Union(upper, work, lowers, fields.get("ids") == "one", _open_folders())
-            pyfuse3.init(OverlayOperations(union), f"/dev/fd/{fuse}", set())
+            mounted = _mount(fields, descriptors)
         except (OSError, RuntimeError, ValueError) as error:
             for descriptor in descriptors:
                 os.close(descriptor)
             control.answer(error)
         else:
             control.answer()
-            return fuse, union
+            return mounted
     return None
+
+
+def _mount(fields: dict[str, Any], descriptors: list[int]) -> tuple[int, Union]:
+    if fields.get("op") != "mount" or len(descriptors) != _FOLDERS + fields.get("lowers", 0):
+        raise ValueError(f"not a request to mount: {fields.get('op')} with {len(descriptors)} descriptors")
+    fuse, upper, work, *lowers = descriptors
+    union = Union(upper, work, lowers, fields.get("ids") == "one", _open_folders())
+    pyfuse3.init(OverlayOperations(union), f"/dev/fd/{fuse}", set())
+    return fuse, union
 
 
 def _open_folders() -> int:

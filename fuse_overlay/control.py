@@ -1,7 +1,7 @@
 """The control socket: what the container's monitor asks of the server, and what the monitor's end means.
 
-Theory of operation. The socket is one end of a SOCK_SEQPACKET pair. Each packet from the monitor is one JSON object with descriptors
-(SCM_RIGHTS), and is answered by one packet, {"ok": true} or {"error": text, "errno": N}.
+Theory of operation. The socket is one end of a SOCK_SEQPACKET pair. Each packet from the monitor is one JSON object with
+descriptors (SCM_RIGHTS), and is answered by one packet, {"ok": true} or {"error": text, "errno": N}.
 
     mount  [/dev/fuse, upper, work, lowers... topmost first]   once, first; answered when requests will be served
     guard  [pidfd of the container's init]                     kill it when the socket ends, which only the monitor's death does
@@ -64,7 +64,7 @@ class ControlSocket:
 class Control:
     """The requests after `mount`. `sync` writes the upper's file system out."""
 
-    def __init__(self, control: ControlSocket, sync: Callable[[], None]) -> None:
+    def __init__(self, control: ControlSocket, sync: Callable[[], object]) -> None:
         self._control = control
         self._sync = sync
         self._guarded = -1
@@ -97,7 +97,7 @@ class Control:
             os._exit(0)
 
     def _end(self) -> None:
-        """The monitor is gone: the container goes with it, and so do we."""
+        """End the container and this process, because the monitor is gone."""
         if self._guarded >= 0:
             try:
                 signal.pidfd_send_signal(self._guarded, signal.SIGKILL)

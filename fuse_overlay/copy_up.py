@@ -38,7 +38,7 @@ def directory(union: Union, target: Directory) -> DirectoryFolder:
     assert status is not None
     temporary = union.temporary_name()
     os.mkdir(temporary, 0o700, dir_fd=union.work.descriptor)
-    _copy_attributes(union, lower, ITSELF, status, union.work, temporary)
+    _copy_attributes(union, lower, ITSELF, status, temporary)
     _put(union, temporary, folder, target.name)
     upper = folder.child(target.name)
     target.take_upper(upper)
@@ -56,7 +56,7 @@ def file(union: Union, inode: Inode, size: int | None = None) -> None:
     temporary = union.temporary_name()
     try:
         _copy_content(union, inode, status, temporary, size)
-        _copy_attributes(union, inode.folder, inode.file, status, union.work, temporary)
+        _copy_attributes(union, inode.folder, inode.file, status, temporary)
         _take_place(union, inode, temporary)
     except OSError:
         with contextlib.suppress(FileNotFoundError):  # it failed before it was made
@@ -152,16 +152,14 @@ def _copy_bytes(reading: int, writing: int, wanted: int, whole: bool) -> None:
                 content = content[os.write(writing, content) :]
 
 
-def _copy_attributes(
-    union: Union, source: Folder, name: bytes, status: os.stat_result, target: DirectoryFolder, temporary: bytes
-) -> None:
-    """Copy owner, extended attributes, mode and times, in an order in which none undoes another."""
-    place = target.descriptor
+def _copy_attributes(union: Union, source: Folder, name: bytes, status: os.stat_result, temporary: bytes) -> None:
+    """Give a copy in the work folder owner, extended attributes, mode and times, in an order in which none undoes another."""
+    place = union.work.descriptor
     if not union.single_id:
         os.chown(temporary, status.st_uid, status.st_gid, dir_fd=place, follow_symlinks=False)
     for attribute in _readable_xattrs(source, name):
         try:
-            os.setxattr(target.path(temporary), attribute, source.get_xattr(name, attribute), follow_symlinks=False)
+            os.setxattr(union.work.path(temporary), attribute, source.get_xattr(name, attribute), follow_symlinks=False)
         except OSError as error:
             if error.errno not in _NOT_OURS:  # trusted.*, security.selinux and the like are the host's to write
                 raise

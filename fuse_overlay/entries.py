@@ -20,9 +20,10 @@ _SET_ID = stat.S_ISUID | stat.S_ISGID
 Made = TypeVar("Made")
 
 
-class Creator(NamedTuple):
-    """Whom a new file belongs to."""
+class New(NamedTuple):
+    """What a new file shall be: its type and mode, and whom it belongs to."""
 
+    mode: int
     user: int
     group: int
 
@@ -41,24 +42,24 @@ def make(union: Union, parent: Directory, name: bytes, maker: Callable[[Director
     return made
 
 
-def make_node(union: Union, parent: Directory, name: bytes, mode: int, device: int, creator: Creator) -> None:
+def make_node(union: Union, parent: Directory, name: bytes, device: int, new: New) -> None:
     """Make a regular file, FIFO, socket or device."""
-    if stat.S_ISCHR(mode) and device == 0:
+    if stat.S_ISCHR(new.mode) and device == 0:
         raise PermissionError(errno.EPERM, "a character device 0:0 is a whiteout")
 
     def maker(folder: DirectoryFolder, at: bytes) -> None:
-        os.mknod(at, mode, device, dir_fd=folder.descriptor)
-        give(union, parent, folder, at, mode, creator)
+        os.mknod(at, new.mode, device, dir_fd=folder.descriptor)
+        give(union, parent, folder, at, new)
 
     make(union, parent, name, maker)
 
 
-def make_symlink(union: Union, parent: Directory, name: bytes, target: bytes, creator: Creator) -> None:
+def make_symlink(union: Union, parent: Directory, name: bytes, target: bytes, new: New) -> None:
     """Make a symlink."""
 
     def maker(folder: DirectoryFolder, at: bytes) -> None:
         os.symlink(target, at, dir_fd=folder.descriptor)
-        give(union, parent, folder, at, stat.S_IFLNK, creator)
+        give(union, parent, folder, at, new)
 
     make(union, parent, name, maker)
 
@@ -78,33 +79,32 @@ def make_link(union: Union, inode: Inode, parent: Directory, name: bytes) -> Non
     inode.add_name(parent, name)
 
 
-def make_directory(union: Union, parent: Directory, name: bytes, mode: int, creator: Creator) -> None:
+def make_directory(union: Union, parent: Directory, name: bytes, new: New) -> None:
     """Make a directory; over a whiteout, an opaque one."""
     folder = copy_up.directory(union, parent)
     try:
-        os.mkdir(name, mode, dir_fd=folder.descriptor)
+        os.mkdir(name, stat.S_IMODE(new.mode), dir_fd=folder.descriptor)
     except FileExistsError:
         if not whiteouts.is_at(folder, name):
             raise
-        _make_opaque_directory(union, parent, folder, name, mode, creator)
+        _make_opaque_directory(union, parent, folder, name, new)
     else:
-        _give_directory(union, parent, folder, name, mode, creator)
+        _give_directory(union, parent, folder, name, new)
 
 
-def _make_opaque_directory(
-    union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, mode: int, creator: Creator
-) -> None:
+def _make_opaque_directory(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, new: New) -> None:
     from fuse_overlay.renameat2 import EXCHANGE, renameat2  # ctypes: 10 ms
 
     temporary = union.temporary_name()
     work = union.work.descriptor
+    mode = stat.S_IMODE(new.mode)
     os.mkdir(temporary, mode, dir_fd=work)
     if _is_set_group_id(folder):  # which the work folder does not pass on
         status = folder.find(ITSELF)
         assert status is not None
         os.chown(temporary, -1, status.st_gid, dir_fd=work, follow_symlinks=False)
         os.chmod(temporary, mode | stat.S_ISGID, dir_fd=work)
-    _give_directory(union, parent, union.work, temporary, mode, creator)
+    _give_directory(union, parent, union.work, temporary, new)
     made = union.work.child(temporary)
     try:
         made.set_opacity(Opacity.OPAQUE)
@@ -114,26 +114,26 @@ def _make_opaque_directory(
     os.unlink(temporary, dir_fd=work)
 
 
-def _give_directory(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, mode: int, creator: Creator) -> None:
-    give(union, parent, folder, name, stat.S_IFDIR | mode, creator)
-    if mode & stat.S_ISVTX:
+def _give_directory(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, new: New) -> None:
+    give(union, parent, folder, name, new)
+    if new.mode & stat.S_ISVTX:
         status = folder.find(name)
         assert status is not None
         os.chmod(name, stat.S_IMODE(status.st_mode) | stat.S_ISVTX, dir_fd=folder.descriptor)
 
 
-def give(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, mode: int, creator: Creator) -> None:
+def give(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, new: New) -> None:
     """Give a new file to its creator, or to the group of a set-group-ID parent (inode_init_owner in the kernel's fs/inode.c)."""
     upper = parent.upper
     assert upper is not None
-    inherits = (creator.group != 0 or folder is union.work) and _is_set_group_id(upper)
-    if union.single_id or (creator == (0, 0) and not inherits):
+    inherits = (new.group != 0 or folder is union.work) and _is_set_group_id(upper)
+    if union.single_id or (new[1:] == (0, 0) and not inherits):
         return
     status = upper.find(ITSELF)
     assert status is not None
-    os.chown(name, creator.user, status.st_gid if inherits else creator.group, dir_fd=folder.descriptor, follow_symlinks=False)
-    if mode & _SET_ID and not stat.S_ISLNK(mode):  # chown has taken them away
-        os.chmod(name, stat.S_IMODE(mode), dir_fd=folder.descriptor)
+    os.chown(name, new.user, status.st_gid if inherits else new.group, dir_fd=folder.descriptor, follow_symlinks=False)
+    if new.mode & _SET_ID and not stat.S_ISLNK(new.mode):  # chown has taken them away
+        os.chmod(name, stat.S_IMODE(new.mode), dir_fd=folder.descriptor)
 
 
 def _is_set_group_id(folder: DirectoryFolder) -> bool:

@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from fuse_overlay import copy_up, entries
 from fuse_overlay.attributes import has_set_id
-from fuse_overlay.entries import Creator
+from fuse_overlay.entries import New
 from fuse_overlay.inodes import Directory, Inode
 from fuse_overlay.layer import DirectoryFolder
 from fuse_overlay.standins import pyfuse3
@@ -32,22 +32,19 @@ class OpenFiles:
         if writes or flags & os.O_TRUNC:
             copy_up.file(self._union, inode, 0 if flags & os.O_TRUNC else None)
         wanted = (os.O_RDWR if writes else os.O_RDONLY) | (flags & os.O_TRUNC)
-        if inode.anchor >= 0:
-            handle = os.open(inode.path(), wanted | os.O_CLOEXEC)
-        else:
-            handle = inode.folder.open(inode.file, wanted)
+        handle = os.open(inode.path(), wanted | os.O_CLOEXEC) if inode.anchor >= 0 else inode.folder.open(inode.file, wanted)
         if not inode.in_upper:
             self._lower[handle] = inode
             inode.lower_handles = (inode.lower_handles or set()) | {handle}
         # Writes to a set-ID file go past the page cache, so that they take the bits away at once.
         return pyfuse3.FileInfo(fh=handle, keep_cache=True, direct_io=writes and has_set_id(os.fstat(handle).st_mode))
 
-    def create(self, parent: Directory, name: bytes, mode: int, flags: int, creator: Creator) -> Any:
+    def create(self, parent: Directory, name: bytes, flags: int, new: New) -> Any:
         """Make and open a regular file; return the `pyfuse3.FileInfo`. Without O_EXCL an existing file is opened."""
 
         def maker(folder: DirectoryFolder, at: bytes) -> int:
-            handle = os.open(at, os.O_CREAT | os.O_EXCL | os.O_RDWR | _OPENED, mode, dir_fd=folder.descriptor)
-            entries.give(self._union, parent, folder, at, mode, creator)
+            handle = os.open(at, os.O_CREAT | os.O_EXCL | os.O_RDWR | _OPENED, new.mode, dir_fd=folder.descriptor)
+            entries.give(self._union, parent, folder, at, new)
             return handle
 
         try:

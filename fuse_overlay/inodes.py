@@ -1,8 +1,8 @@
 """Inodes: what the kernel holds a number of, and the table of them.
 
-An `Inode` is dropped when the kernel has forgotten it; a `Directory` lives also as long as an inode below it, so that there is never
-more than one object for one directory. Numbers are stable: they are those of the file on disk (the kernel calls this xino), of a
-merged directory its topmost lower's, of a copied-up file its lower's, so that copy-up is not seen.
+An `Inode` is dropped when the kernel has forgotten it; a `Directory` lives also as long as an inode below it, so that there is
+never more than one object for one directory. Numbers are stable: they are those of the file on disk (the kernel calls this xino),
+of a merged directory its topmost lower's, of a copied-up file its lower's, so that copy-up is not seen.
 """
 
 import os
@@ -21,14 +21,14 @@ class Inode:
 
     __slots__ = ("aliases", "anchor", "file", "folder", "in_upper", "kind", "lookups", "lower_handles", "name", "number", "parent")
 
-    def __init__(self, number: int, kind: int, parent: "Directory | None", name: bytes, folder: Folder, in_upper: bool) -> None:
+    def __init__(self, number: int, kind: int, parent: "Directory | None", name: bytes, folder: Folder) -> None:
         self.number = number
         self.kind = kind  # stat.S_IFMT
         self.parent = parent
         self.name = name
         self.folder = folder
         self.file = name
-        self.in_upper = in_upper
+        self.in_upper = parent is not None and folder is parent.upper
         self.lookups = 0
         self.anchor = -1  # O_PATH, of a file of the upper that has lost all names we know
         self.aliases: list[tuple[Directory, bytes]] | None = None  # further places where the union shows it
@@ -101,10 +101,13 @@ class Directory(Inode):
 
     __slots__ = ("children", "lowers", "subdirectories", "upper")
 
+    upper: DirectoryFolder | None
+
     def __init__(
         self, number: int, parent: "Directory | None", name: bytes, upper: DirectoryFolder | None, lowers: tuple[Folder, ...]
     ) -> None:
-        super().__init__(number, stat.S_IFDIR, parent, name, upper or lowers[0], upper is not None)
+        super().__init__(number, stat.S_IFDIR, parent, name, upper or lowers[0])
+        self.in_upper = upper is not None
         self.file = ITSELF
         self.upper = upper
         self.lowers = lowers

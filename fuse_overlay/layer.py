@@ -158,7 +158,7 @@ class DirectoryFolder:
         self._opacity = opacity
 
     def is_whiteout(self, name: bytes, status: os.stat_result) -> bool:
-        """See `Folder.is_whiteout`: a character device 0:0, or an empty file with an attribute in a folder that is marked for it."""
+        """See `Folder.is_whiteout`: a device 0:0, or an empty file with an attribute in a folder marked for it."""
         mode = status.st_mode
         if stat.S_ISCHR(mode):
             return status.st_rdev == 0

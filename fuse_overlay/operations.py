@@ -6,18 +6,19 @@ default_permissions lets the kernel decide) and POLL.
 
 import errno
 import os
+import stat
 import sys
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from functools import wraps
 from typing import Any, TypeVar
 
 from fuse_overlay import attributes, copy_up, entries, xattrs
 from fuse_overlay.attributes import entry_of
-from fuse_overlay.entries import Creator
+from fuse_overlay.entries import New
 from fuse_overlay.files import OpenFiles
 from fuse_overlay.inodes import Directory, Inode
 from fuse_overlay.readdir import OpenDirectories
-from fuse_overlay.rename import rename
+from fuse_overlay.rename import Place, rename
 from fuse_overlay.standins import pyfuse3
 from fuse_overlay.union import Union
 
@@ -38,13 +39,13 @@ def _request(handle: Callable[..., Reply]) -> Callable[..., Coroutine[Any, Any, 
         except MemoryError:
             raise pyfuse3.FUSEError(errno.ENOMEM) from None
         except Exception:  # a mistake of ours: the asker must not hang, and the words go to the container's engine log
-            sys.excepthook(*sys.exc_info())  # type: ignore[arg-type]
+            sys.excepthook(*sys.exc_info())
             raise pyfuse3.FUSEError(errno.EIO) from None
 
     return handler
 
 
-class OverlayOperations(pyfuse3.Operations):  # type: ignore[misc]
+class OverlayOperations(pyfuse3.Operations):
     """The requests on one union."""
 
     supports_dot_lookup = False  # only NFS export needs it
@@ -76,7 +77,7 @@ class OverlayOperations(pyfuse3.Operations):  # type: ignore[misc]
         found = self._union.find(self._inodes.directory(parent), name)
         return attributes.absent() if found is None else self._entry(*found)
 
-    async def forget(self, forgotten: list[tuple[int, int]]) -> None:
+    async def forget(self, forgotten: Sequence[tuple[int, int]]) -> None:
         """FORGET: take look-ups back."""
         for number, lookups in forgotten:
             self._inodes.forget(number, lookups)
@@ -105,21 +106,21 @@ class OverlayOperations(pyfuse3.Operations):  # type: ignore[misc]
     def mknod(self, parent: int, name: bytes, mode: int, device: int, context: Any) -> Any:
         """MKNOD."""
         directory = self._inodes.directory(parent)
-        entries.make_node(self._union, directory, name, mode, device, Creator(context.uid, context.gid))
+        entries.make_node(self._union, directory, name, device, New(mode, context.uid, context.gid))
         return self._made(directory, name)
 
     @_request
     def mkdir(self, parent: int, name: bytes, mode: int, context: Any) -> Any:
         """MKDIR."""
         directory = self._inodes.directory(parent)
-        entries.make_directory(self._union, directory, name, mode & 0o7777, Creator(context.uid, context.gid))
+        entries.make_directory(self._union, directory, name, New(mode, context.uid, context.gid))
         return self._made(directory, name)
 
     @_request
     def symlink(self, parent: int, name: bytes, target: bytes, context: Any) -> Any:
         """SYMLINK."""
         directory = self._inodes.directory(parent)
-        entries.make_symlink(self._union, directory, name, target, Creator(context.uid, context.gid))
+        entries.make_symlink(self._union, directory, name, target, New(stat.S_IFLNK, context.uid, context.gid))
         return self._made(directory, name)
 
     @_request
@@ -142,7 +143,7 @@ class OverlayOperations(pyfuse3.Operations):  # type: ignore[misc]
     @_request
     def rename(self, parent: int, name: bytes, new_parent: int, new_name: bytes, flags: int, _context: Any) -> None:
         """RENAME2."""
-        rename(self._union, self._inodes.directory(parent), name, self._inodes.directory(new_parent), new_name, flags)
+        rename(self._union, Place(self._inodes.directory(parent), name), Place(self._inodes.directory(new_parent), new_name), flags)
 
     @_request
     def open(self, number: int, flags: int, _context: Any) -> Any:
@@ -153,7 +154,7 @@ class OverlayOperations(pyfuse3.Operations):  # type: ignore[misc]
     def create(self, parent: int, name: bytes, mode: int, flags: int, context: Any) -> tuple[Any, Any]:
         """CREATE: make and open."""
         directory = self._inodes.directory(parent)
-        info = self._files.create(directory, name, mode & 0o7777, flags, Creator(context.uid, context.gid))
+        info = self._files.create(directory, name, flags, New(mode & 0o7777, context.uid, context.gid))
         return info, self._made(directory, name)
 
     @_request

@@ -6,7 +6,7 @@ Where the old name would show a lower file again, it becomes a whiteout in the s
 
 import errno
 import os
-from typing import Final
+from typing import Final, NamedTuple
 
 from fuse_overlay import copy_up, entries, whiteouts
 from fuse_overlay.inodes import Directory, Inode
@@ -15,36 +15,51 @@ from fuse_overlay.renameat2 import EXCHANGE, WHITEOUT, renameat2
 from fuse_overlay.union import Union
 
 NOREPLACE: Final = 1
+_NO_WHITEOUT: Final = (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP)
 
 
-def rename(union: Union, parent: Directory, name: bytes, new_parent: Directory, new_name: bytes, flags: int) -> None:
+class Place(NamedTuple):
+    """A name in a directory of the union."""
+
+    parent: Directory
+    name: bytes
+
+
+def rename(union: Union, source: Place, target: Place, flags: int) -> None:
     """Rename, replacing what has the new name unless `flags` says otherwise."""
     if flags & ~(NOREPLACE | EXCHANGE):
         raise OSError(errno.EINVAL, os.strerror(errno.EINVAL))
-    inode = _must_find(union, parent, name)
-    target = union.find(new_parent, new_name)
+    inode = _must_find(union, source)
     if flags & EXCHANGE:
-        _exchange(union, (parent, name, inode), (new_parent, new_name, _must_find(union, new_parent, new_name)))
+        _exchange(union, source, inode, target, _must_find(union, target))
         return
-    if target is not None and flags & NOREPLACE:
+    found = union.find(target.parent, target.name)
+    replaced = None if found is None else found[0]
+    if replaced is not None and flags & NOREPLACE:
         raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST))
-    if target is not None and target[0] is inode:  # two names of one file: rename(2) does nothing
+    if replaced is inode:  # two names of one file: rename(2) does nothing
         return
     _prepare(union, inode)
-    folder = copy_up.directory(union, new_parent)
-    if target is not None:
-        _clear_target(union, target[0], new_parent, new_name)
-    _move(union, (parent, name, inode), folder, (new_parent, new_name))
-    if target is not None:
-        _lose_target(union, target[0], new_parent, new_name)
-    _note_move(union, inode, parent, name, new_parent, new_name)
+    copy_up.directory(union, target.parent)
+    if replaced is not None:
+        _clear(union, replaced, target)
+    _move(union, inode, source, target)
+    if replaced is not None:
+        _lose(union, replaced, target)
+    _note_move(union, inode, source, target)
 
 
-def _must_find(union: Union, parent: Directory, name: bytes) -> Inode:
-    found = union.find(parent, name)
+def _must_find(union: Union, place: Place) -> Inode:
+    found = union.find(place.parent, place.name)
     if found is None:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT))
     return found[0]
+
+
+def _upper(place: Place) -> DirectoryFolder:
+    """Return the upper folder of a place whose directory has been copied up."""
+    assert place.parent.upper is not None
+    return place.parent.upper
 
 
 def _prepare(union: Union, inode: Inode) -> None:
@@ -54,92 +69,98 @@ def _prepare(union: Union, inode: Inode) -> None:
     copy_up.file(union, inode)
 
 
-def _clear_target(union: Union, target: Inode, parent: Directory, name: bytes) -> None:
+def _clear(union: Union, replaced: Inode, place: Place) -> None:
     """Make what is about to be replaced replaceable, and hold it for who has it open."""
-    if not isinstance(target, Directory):
-        target.keep(parent, name)
+    if not isinstance(replaced, Directory):
+        replaced.keep(*place)
         return
-    entries.check_empty(union, target)
-    if target.upper is not None:
-        whiteouts.clear(target.upper)
-        target.upper.pin()
+    entries.check_empty(union, replaced)
+    if replaced.upper is not None:
+        whiteouts.clear(replaced.upper)
+        replaced.upper.pin()
 
 
-def _lose_target(union: Union, target: Inode, parent: Directory, name: bytes) -> None:
-    if isinstance(target, Directory):
-        entries.lose_directory(union, target)
+def _lose(union: Union, replaced: Inode, place: Place) -> None:
+    if isinstance(replaced, Directory):
+        entries.lose_directory(union, replaced)
     else:
-        entries.lose_name(union, target, parent, name)
+        entries.lose_name(union, replaced, *place)
 
 
-def _move(
-    union: Union, source: tuple[Directory, bytes, Inode], new_folder: DirectoryFolder, target: tuple[Directory, bytes]
-) -> None:
+def _make_opaque(union: Union, inode: Inode, place: Place) -> None:
+    """Let a directory that comes to `place` hide what the lower layers have there."""
+    if isinstance(inode, Directory) and union.shines_through(*place):
+        assert inode.upper is not None
+        inode.upper.set_opacity(Opacity.OPAQUE)
+
+
+def _move(union: Union, inode: Inode, source: Place, target: Place) -> None:
     """Rename in the upper, leaving a whiteout if a lower layer has the old name."""
-    parent, name, inode = source
-    new_parent, new_name = target
-    folder = parent.upper
-    assert folder is not None
-    leaves_whiteout = union.shines_through(parent, name)
-    if isinstance(inode, Directory):
-        assert inode.upper is not None
-        if union.shines_through(new_parent, new_name):
-            inode.upper.set_opacity(Opacity.OPAQUE)
-        if whiteouts.is_at(new_folder, new_name):  # which a directory cannot replace: they change places
-            renameat2(folder.descriptor, name, new_folder.descriptor, new_name, EXCHANGE)
-            if not leaves_whiteout:
-                os.unlink(name, dir_fd=folder.descriptor)
+    folder, new_folder = _upper(source), _upper(target)
+    leaves_whiteout = union.shines_through(*source)
+    _make_opaque(union, inode, target)
+    # A directory cannot replace a whiteout: they change places.
+    if isinstance(inode, Directory) and whiteouts.is_at(new_folder, target.name):
+        renameat2(folder.descriptor, source.name, new_folder.descriptor, target.name, EXCHANGE)
+        if not leaves_whiteout:
+            os.unlink(source.name, dir_fd=folder.descriptor)
+        return
+    if leaves_whiteout:
+        try:
+            renameat2(folder.descriptor, source.name, new_folder.descriptor, target.name, WHITEOUT)
+        except OSError as error:
+            if error.errno not in _NO_WHITEOUT:
+                raise
+        else:
             return
-    if not leaves_whiteout:
-        os.rename(name, new_name, src_dir_fd=folder.descriptor, dst_dir_fd=new_folder.descriptor)
-        return
-    try:
-        renameat2(folder.descriptor, name, new_folder.descriptor, new_name, WHITEOUT)
-    except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP):
-            raise
-        os.rename(name, new_name, src_dir_fd=folder.descriptor, dst_dir_fd=new_folder.descriptor)
-        whiteouts.make(union, folder, name)
+    os.rename(source.name, target.name, src_dir_fd=folder.descriptor, dst_dir_fd=new_folder.descriptor)
+    if leaves_whiteout:
+        whiteouts.make(union, folder, source.name)
 
 
-def _exchange(union: Union, one: tuple[Directory, bytes, Inode], other: tuple[Directory, bytes, Inode]) -> None:
+def _exchange(union: Union, one: Place, one_inode: Inode, other: Place, other_inode: Inode) -> None:
     """Let two names change places."""
-    for parent, _name, inode in (one, other):
+    for place, inode in ((one, one_inode), (other, other_inode)):
         _prepare(union, inode)
-        copy_up.directory(union, parent)
-    for (parent, name, _inode), (_parent, _name, comer) in ((one, other), (other, one)):
-        if isinstance(comer, Directory) and union.shines_through(parent, name):
-            assert comer.upper is not None
-            comer.upper.set_opacity(Opacity.OPAQUE)
-    folders = one[0].upper, other[0].upper
-    assert folders[0] is not None
-    assert folders[1] is not None
-    renameat2(folders[0].descriptor, one[1], folders[1].descriptor, other[1], EXCHANGE)
-    if one[2] is not other[2]:
-        _note_move(union, one[2], *one[:2], *other[:2])
-        _note_move(union, other[2], *other[:2], *one[:2])
+        copy_up.directory(union, place.parent)
+    _make_opaque(union, one_inode, other)
+    _make_opaque(union, other_inode, one)
+    renameat2(_upper(one).descriptor, one.name, _upper(other).descriptor, other.name, EXCHANGE)
+    if one_inode is not other_inode:
+        _note_exchange(one_inode, one, other)
+        _note_exchange(other_inode, other, one)
 
 
-def _note_move(union: Union, inode: Inode, parent: Directory, name: bytes, new_parent: Directory, new_name: bytes) -> None:
-    """Note the new place of an inode."""
-    assert new_parent.upper is not None
+def _note_exchange(inode: Inode, source: Place, target: Place) -> None:
+    """Note the new place of one of two inodes; the other overwrites what is noted of its old place."""
     if isinstance(inode, Directory):
-        assert inode.upper is not None
-        if parent.subdirectories.get(name) is inode:
-            del parent.subdirectories[name]
-        new_parent.subdirectories[new_name] = inode
-        inode.parent, inode.name = new_parent, new_name
-        inode.upper.move(new_parent.upper, new_name)
-        union.inodes.release(parent)
-        return
-    if inode.parent is parent and inode.name == name:
-        parent.children -= 1
-        inode.parent, inode.name = new_parent, new_name
-        new_parent.children += 1
-        inode.folder, inode.file = new_parent.upper, new_name
-    elif inode.aliases and (parent, name) in inode.aliases:
-        inode.aliases.remove((parent, name))
-        parent.children -= 1
-        inode.add_name(new_parent, new_name)
+        if source.parent.subdirectories.get(source.name) is inode:
+            del source.parent.subdirectories[source.name]
+        _place_directory(inode, target)
     else:
-        inode.add_name(new_parent, new_name)
+        _note_file_move(inode, source, target)
+
+
+def _note_move(union: Union, inode: Inode, source: Place, target: Place) -> None:
+    _note_exchange(inode, source, target)
+    union.inodes.release(source.parent)
+
+
+def _place_directory(directory: Directory, target: Place) -> None:
+    assert directory.upper is not None
+    target.parent.subdirectories[target.name] = directory
+    directory.parent, directory.name = target
+    directory.upper.move(_upper(target), target.name)
+
+
+def _note_file_move(inode: Inode, source: Place, target: Place) -> None:
+    if inode.parent is source.parent and inode.name == source.name:
+        source.parent.children -= 1
+        target.parent.children += 1
+        inode.parent, inode.name = target
+        inode.folder, inode.file = _upper(target), target.name
+        return
+    if inode.aliases and source in inode.aliases:
+        inode.aliases.remove(source)
+        source.parent.children -= 1
+    inode.add_name(*target)

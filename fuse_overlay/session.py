@@ -2,8 +2,8 @@
 
 Theory of operation. `pyfuse3.main` opens a nursery, starts one task in it and awaits its end. The task, for each request: takes a
 lock, awaits `trio.lowlevel.wait_readable(fd)`, read(2)s the request, calls the handler, awaits its coroutine, which replies by
-writev(2). Nothing of that ever needs to wait but `wait_readable`. So our stand-in answers everything at once, and `wait_readable` is
-where the process sleeps: in one poll(2) on /dev/fuse and the control socket, whose packets it handles itself. The whole of
+writev(2). Nothing of that ever needs to wait but `wait_readable`. So our stand-in answers everything at once, and `wait_readable`
+is where the process sleeps: in one poll(2) on /dev/fuse and the control socket, whose packets it handles itself. The whole of
 `pyfuse3.main` thus runs to its end in one `send(None)`, with no scheduler.
 
 A blocking read(2) instead of poll(2) and read(2) would spare one system call a request (0.3 µs of about 100), but a packet on the
@@ -82,7 +82,7 @@ def serve(fuse: int, control: int, on_control: Callable[[], None], between: Call
             if served:
                 return _DONE
 
-    pyfuse3.trio = SimpleNamespace(
+    pyfuse3.trio = SimpleNamespace(  # type: ignore[attr-defined]
         Lock=_Lock,
         open_nursery=_Nursery,
         ClosedResourceError=_ClosedResourceError,

@@ -1,7 +1,7 @@
 """The union: its layers, its inodes, and how a name is looked up through the layers (kernel: fs/overlayfs/namei.c).
 
-A name is what the topmost folder has for it. A directory is merged with those of the same name below it, until a folder is opaque, a
-whiteout or something other than a directory is met. We are the only writer of the upper, so what was found stays true until we
+A name is what the topmost folder has for it. A directory is merged with those of the same name below it, until a folder is opaque,
+a whiteout or something other than a directory is met. We are the only writer of the upper, so what was found stays true until we
 change it.
 """
 
@@ -92,7 +92,7 @@ class Union:
         inode = self.inodes.get(number)
         in_upper = folder is parent.upper
         if inode is None:
-            inode = Inode(number, stat.S_IFMT(status.st_mode), parent, name, folder, in_upper)
+            inode = Inode(number, stat.S_IFMT(status.st_mode), parent, name, folder)
             self.inodes.add(inode)
             return inode, status
         if inode.in_upper and not in_upper:
