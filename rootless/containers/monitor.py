@@ -199,6 +199,9 @@ class Monitor:
         The lock is held until no server of ours touches the container's files any more.
         """
         status = self._reap_init()
+        self._error = self._error or self._servers.why_lost()
+        if self._error:
+            status = _KILLED
         self._streams.drain()
         documents.set_exited(self._document["State"], status, self._error, clock.now())
         trashed = self._write_end()

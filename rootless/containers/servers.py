@@ -69,6 +69,17 @@ class Servers:
         for name, helper in list(self._helpers.items()):
             self._guard(name, helper)
 
+    def why_lost(self) -> str:
+        """Return why the container ended if its root was lost before we noticed: init may be killed by a fault on a page first."""
+        union = self._helpers.get(_UNION)
+        if union is None or not select.select([union.descriptor], [], [], 0)[0]:
+            return ""
+        try:
+            self._take_union_answer(union)
+        except RlError as error:
+            return error.message
+        return ""
+
     def end(self) -> None:
         """End all helpers and wait for them."""
         for helper in self._helpers.values():
