@@ -5,6 +5,7 @@ import http.client
 import json
 import os
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -290,7 +291,7 @@ def test_the_verbs(place: Place, registry: Registry) -> None:
 def test_pulls_of_the_same_image_at_the_same_time(place: Place, registry: Registry) -> None:
     registry.push("many:1", [BASE, UPPER, gzip.compress(make([file("big", os.urandom(5_000_000))]))])
     program = f"for n in 1 2 3 4; do rl pull -q {registry.host}/many:1 & done; wait"
-    script = program.replace("rl ", f"{os.path.realpath('/opt/rl-venv/bin')}/python -m cli ")
+    script = program.replace("rl ", f"{sys.executable} -I -m cli ")
     done = place.run(lambda: subprocess.run(["sh", "-c", script], capture_output=True, text=True, check=True))
     assert done.stdout == f"{registry.host}/many:1\n" * 4, done.stderr
     assert len(os.listdir(place.locations.layers)) == 3
