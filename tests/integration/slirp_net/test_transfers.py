@@ -97,18 +97,17 @@ def test_a_gibibyte_each_way_at_the_same_time(plain: Container) -> None:
 
 
 def full_duplex(sock: socket.socket, total: int) -> tuple[int, int, int]:
-    """Send `total` bytes while receiving to the end; returns the CRC of what was sent, the length and CRC of what came."""
+    """Send `total` bytes and receive to the end; returns the CRC of what was sent, the length and CRC of what came."""
     buffer = bytearray(1 << 20)
     sent_crc = received = received_crc = 0
-    left, rest = total, memoryview(b"")
-    while True:
-        readable, writable, _ = select.select([sock], [sock] if left else [], [], 30)
+    left, rest, ended = total, memoryview(b""), False
+    while left or not ended:
+        readable, writable, _ = select.select([] if ended else [sock], [sock] if left else [], [], 30)
         assert readable or writable, "nothing moves"
         if readable:
             with contextlib.suppress(BlockingIOError):
                 count = sock.recv_into(buffer)
-                if not count:
-                    return sent_crc, received, received_crc
+                ended = not count
                 received += count
                 received_crc = zlib.crc32(memoryview(buffer)[:count], received_crc)
         if writable:
@@ -121,6 +120,7 @@ def full_duplex(sock: socket.socket, total: int) -> tuple[int, int, int]:
                 left, rest = left - count, rest[count:]
             if not left:
                 sock.shutdown(socket.SHUT_WR)
+    return sent_crc, received, received_crc
 
 
 def test_many_small_pieces_each_way(container: Container) -> None:
