@@ -1,7 +1,7 @@
 """The requests of the engine, on one end of a socket of packets (SOCK_SEQPACKET).
 
-Theory of operation. Each packet is one JSON object, perhaps with descriptors (SCM_RIGHTS), and each gets one reply, in order: {"ok":
-true} with what was asked for, or {"error": text, "errno": number}.
+Theory of operation. Each packet is one JSON object, perhaps with descriptors (SCM_RIGHTS), and each gets one reply, in order:
+{"ok": true} with what was asked for, or {"error": text, "errno": number}.
 
     op        descriptors      does
     attach    the tap          serves it; once only
@@ -16,8 +16,9 @@ does not see to that (a container can clear it), so init is killed by its pidfd 
 from __future__ import annotations
 
 import os
-from _signal import SIGKILL, pidfd_send_signal
+from _signal import SIGKILL, pidfd_send_signal  # type: ignore[import-not-found]  # signal itself costs an enum
 from _socket import CMSG_LEN, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket
+from contextlib import suppress
 from errno import EINVAL
 from struct import Struct
 
@@ -74,9 +75,7 @@ class Control:
         """Do what a packet asks for and return the reply; what it does not use of `descriptors` is closed."""
         try:
             request = parse_object(packet)
-            operation = self._operations.get(str(request.get("op")))
-            if operation is None:
-                raise ValueError(f"unknown operation: {request.get('op')}")
+            operation = self._operations.get(str(request.get("op")), _unknown)
             return {"ok": True, **operation(request, descriptors)}
         except OSError as error:
             return {"error": str(error), "errno": error.errno or EINVAL}
@@ -89,10 +88,9 @@ class Control:
                 os.close(descriptor)
 
     def _reply(self, reply: dict[str, Any]) -> None:
-        try:
+        # Nobody reads replies then; the end of file, if that is what it is, comes next.
+        with suppress(BlockingIOError, BrokenPipeError, ConnectionResetError):
             self._socket.send(emit_object(reply))
-        except (BlockingIOError, BrokenPipeError, ConnectionResetError):
-            pass  # nobody reads replies; the end of file, if that is what it is, comes next
 
     def _guard(self, _request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         if len(descriptors) != 1:
@@ -108,8 +106,10 @@ class Control:
 
     def _on_end(self) -> None:
         if self._guarded is not None:
-            try:
+            with suppress(ProcessLookupError):  # it has already ended
                 pidfd_send_signal(self._guarded, SIGKILL)
-            except ProcessLookupError:
-                pass  # it has already ended
         self._loop.stop()
+
+
+def _unknown(request: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:
+    raise ValueError(f"unknown operation: {request.get('op')}")

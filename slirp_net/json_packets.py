@@ -29,7 +29,7 @@ def _make_parser() -> Callable[[str], Any]:
         from json import loads
 
         return loads
-    scan = make_scanner(_Context)
+    scan = make_scanner(_Context)  # type: ignore[arg-type]  # it takes any object with these attributes
     return lambda text: scan(text, 0)[0]
 
 

@@ -23,7 +23,9 @@ if TYPE_CHECKING:
     class Transport(Protocol):
         """Takes the packets of one IP protocol."""
 
-        def on_packet(self, source: bytes, destination: bytes, packet: memoryview, payload: memoryview, slot: Slot | None, vouched: bool) -> bool:
+        def on_packet(
+            self, source: bytes, destination: bytes, packet: memoryview, payload: memoryview, slot: Slot | None, vouched: bool
+        ) -> bool:
             """Take a packet from the container and tell whether its slot was kept.
 
             `packet` is all of it with the IP header, `payload` what follows that header. `slot` is None when the payload may not be
@@ -55,7 +57,7 @@ class Stack:
     def on_frame(self, slot: Slot, length: int) -> bool:
         """Take a frame of `length` bytes and tell whether its slot was kept."""
         frame = slot.view
-        ethertype = frame[_ETHERTYPE_AT:PACKET_AT]
+        ethertype = bytes(frame[_ETHERTYPE_AT:PACKET_AT])
         if length <= PACKET_AT:
             self.dropped += 1
         elif ethertype == ethernet.IPV4 and frame[ETHERNET_AT : ETHERNET_AT + 6] == self.configuration.gateway_mac:

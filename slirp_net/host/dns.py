@@ -2,8 +2,8 @@
 
 Theory of operation. A query for one of the configured names is answered here, with its IPv4 address, or with no records for other
 types. Any other query goes, byte for byte, to the host's first name server, from a socket of its own with a port of its own
-(RFC 5452, 9.2), and the answer goes back byte for byte; only its identifier is looked at. A server that refuses or does not answer for
-a while is followed by the next; when all have refused, the answer is SERVFAIL, and when they are silent so are we, since the
+(RFC 5452, 9.2), and the answer goes back byte for byte; only its identifier is looked at. A server that refuses or does not answer
+for a while is followed by the next; when all have refused, the answer is SERVFAIL, and when they are silent so are we, since the
 container's resolver asks again. Queries by TCP are ordinary connections to the first name server.
 """
 

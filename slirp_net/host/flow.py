@@ -79,7 +79,7 @@ class Flow:
         return self.connection.deadline
 
     def connect(self, address: str, port: int, syn: bytes) -> None:
-        """Connect to the outside; `syn` is the container's packet, for an ICMP error to quote. Raises `OSError` without a socket."""
+        """Connect to the outside; `syn` is the container's packet, for ICMP errors to quote. Raises `OSError` without a socket."""
         self._syn = syn
         self._socket = outside = open_socket(address, SOCK_STREAM)
         outside.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # the container's own kernel has decided when to send

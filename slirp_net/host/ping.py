@@ -1,7 +1,7 @@
 """ICMP from the container: echo to the stack's own addresses, and to the outside by ping sockets.
 
-A ping socket (SOCK_DGRAM with IPPROTO_ICMP; icmp(7)) needs no privilege where net.ipv4.ping_group_range has the user's group. Where it
-has not, the container is told that the way is closed, not that the host is there or gone. The kernel puts an identifier of
+A ping socket (SOCK_DGRAM with IPPROTO_ICMP; icmp(7)) needs no privilege where net.ipv4.ping_group_range has the user's group. Where
+it has not, the container is told that the way is closed, not that the host is there or gone. The kernel puts an identifier of
 its own into the request; the container's is put back into the reply.
 """
 
@@ -39,7 +39,9 @@ class Pings:
         self.pings: dict[tuple[bytes, int], Ping] = {}  # by destination and identifier, oldest first
         stack.carry(ipv4.ICMP, self)
 
-    def on_packet(self, _source: bytes, destination: bytes, packet: memoryview, payload: memoryview, _slot: Slot | None, _vouched: bool) -> bool:
+    def on_packet(
+        self, _source: bytes, destination: bytes, packet: memoryview, payload: memoryview, _slot: Slot | None, _vouched: bool
+    ) -> bool:
         """Take an ICMP packet of the container's (`stack.Transport`); never keeps the slot. Only echo requests matter."""
         message = icmp.parse(payload)
         if message is None or message[0] != icmp.ECHO:

@@ -25,7 +25,7 @@ class NameServers:
     def __init__(self, path: str = PATH) -> None:
         self._path = path
         self._seen: tuple[int, int, int] | None = None
-        self._servers = _DEFAULT
+        self._servers: tuple[str, ...] = _DEFAULT
 
     def current(self) -> tuple[str, ...]:
         """Return one to three addresses, IPv4 or IPv6 (perhaps with a zone), in the order to ask them."""

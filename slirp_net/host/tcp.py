@@ -49,7 +49,9 @@ class Flows:
     def __len__(self) -> int:
         return len(self._flows)
 
-    def on_packet(self, source: bytes, destination: bytes, packet: memoryview, payload: memoryview, slot: Slot | None, vouched: bool) -> bool:
+    def on_packet(
+        self, source: bytes, destination: bytes, packet: memoryview, payload: memoryview, slot: Slot | None, vouched: bool
+    ) -> bool:
         """Take a TCP packet of the container's (`stack.Transport`)."""
         fields = tcp.parse(payload)
         if fields is None or not (vouched or _is_valid(source, destination, payload)):
@@ -106,7 +108,7 @@ class Flows:
         self, flow: Flow | None, key: bytes, destination: bytes, packet: memoryview, payload: memoryview, fields: tuple[int, ...]
     ) -> Flow | None:
         """Take a SYN; returns the flow whose business it is, if it is one's."""
-        _, port, sequence, acknowledgement, flags, window, length = fields
+        _, port, sequence, _acknowledgement, flags, window, length = fields
         if flow is not None:
             if flags & (tcp.RST | tcp.ACK) or not flow.connection.may_be_replaced(sequence):
                 return flow

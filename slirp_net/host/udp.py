@@ -52,7 +52,9 @@ class Datagrams:
     def __len__(self) -> int:
         return len(self._flows)
 
-    def on_packet(self, source: bytes, destination: bytes, packet: memoryview, payload: memoryview, slot: Slot | None, vouched: bool) -> bool:
+    def on_packet(
+        self, source: bytes, destination: bytes, packet: memoryview, payload: memoryview, _slot: Slot | None, vouched: bool
+    ) -> bool:
         """Take a UDP packet of the container's (`stack.Transport`); never keeps the slot."""
         fields = udp.parse(payload)
         if fields is None or not fields[0] or not (vouched or _is_valid(source, destination, payload, fields)):

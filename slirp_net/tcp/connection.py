@@ -62,7 +62,8 @@ class Connection:
     """A connection; `deadline` is when `on_timer` is to be called, in the seconds of the caller's clock."""
 
     __slots__ = (
-        "_largest", "_offered", "_outbox", "_retries", "_waiting", "acknowledge", "deadline", "inbox", "receiver", "sender", "state",
+        "_largest", "_offered", "_outbox", "_retries", "_waiting",
+        "acknowledge", "deadline", "inbox", "receiver", "sender", "state",
     )  # fmt: skip
 
     def __init__(self, state: int, initial: int, largest: int) -> None:
@@ -144,7 +145,7 @@ class Connection:
         return self.sender.next & MASK, self.receiver.next & MASK, RST | ACK, 0, b"", b""
 
     def poll(self) -> list[Segment]:
-        """Return the segments that are due: handshakes, retransmissions, probes, FIN, or else a bare acknowledgement if one is owed."""
+        """Return the segments that are due: handshakes, retransmissions, probes, FIN, or else an acknowledgement that is owed."""
         segments = self._outbox
         if segments:
             self._outbox = []
@@ -157,7 +158,7 @@ class Connection:
         return segments
 
     def on_segment(self, sequence: int, acknowledgement: int, flags: int, window: int, payload: memoryview, now: float) -> int:
-        """Take a segment without options of meaning and return events (RFC 9293, 3.10.7.4); a HELD or closed one only looks at flags."""
+        """Take a segment without options that matter; return events (RFC 9293, 3.10.7.4). HELD or closed: only its flags."""
         receiver = self.receiver
         start = unwrap(sequence, receiver.next)
         if flags & (SYN | RST):
@@ -181,7 +182,7 @@ class Connection:
         return events
 
     def on_syn_acknowledged(self, sequence: int, acknowledgement: int, window: int, options: Options, now: float) -> int:
-        """Take a SYN, with or without an ACK, that answers our own SYN (RFC 9293, 3.10.7.3); `acknowledgement` is -1 without one."""
+        """Take a SYN, with or without an ACK, that answers our SYN (RFC 9293, 3.10.7.3); `acknowledgement` is -1 without one."""
         sender = self.sender
         if acknowledgement >= 0 and unwrap(acknowledgement, sender.next) != sender.next:
             self._outbox.append((acknowledgement, 0, RST, 0, b"", b""))
@@ -230,7 +231,7 @@ class Connection:
         return sequence & MASK, receiver.next & MASK, flags, receiver.window_field(), options, payload
 
     def _first_again(self) -> Segment:
-        """Return the first segment under way once more, no more of it than the window takes, and only an MSS if that does not help."""
+        """Return the first segment under way again, no more of it than the window takes, and only an MSS if that does not help."""
         sender = self.sender
         first = sender.first_under_way()
         if first is None:
@@ -357,7 +358,7 @@ class Connection:
 
 
 def reset_for(sequence: int, acknowledgement: int, flags: int, length: int) -> Segment | None:
-    """Return the reset that answers a segment of no connection (RFC 9293, 3.10.7.1); `length` counts SYN and FIN. None for a RST."""
+    """Return the reset for a segment of no connection (RFC 9293, 3.10.7.1), None for a RST; `length` counts SYN and FIN."""
     if flags & RST:
         return None
     if flags & ACK:

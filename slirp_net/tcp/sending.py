@@ -6,8 +6,8 @@ goes to `released`, from where the caller takes it back.
 
 The way to the container is a queue in memory, so there is no congestion window: the flight is limited by the container's window
 and by FLIGHT. A loss means that the container's kernel had no memory. Then nothing new is sent before all that was under way
-is acknowledged (`_recover`); the third duplicate acknowledgement or the time-out sends the first chunk again, and each acknowledgement
-that moves forward the next one (NewReno, RFC 6582, without its window arithmetic).
+is acknowledged (`_recover`); the third duplicate acknowledgement or the time-out sends the first chunk again, and each
+acknowledgement that moves forward the next one (NewReno, RFC 6582, without its window arithmetic).
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ class Sender:
     )  # fmt: skip
 
     def __init__(self, initial: int) -> None:
-        """`initial` is the sequence number of the SYN (ISS)."""
+        """Start with `initial`, the sequence number of the SYN (ISS)."""
         self.unacknowledged = initial
         self.next = initial
         self.window = 0

@@ -64,7 +64,7 @@ def parse_query(message: memoryview) -> Question | None:
 
 
 def answer(message: memoryview, question: Question, addresses: list[bytes], code: int = NO_ERROR, ttl: int = 0) -> bytes:
-    """Return the answer to a query: its IPv4 `addresses`, perhaps none (a name without records of the type), each for `ttl` seconds."""
+    """Return the answer to a query: its IPv4 `addresses`, each for `ttl` seconds, or none (a name without such records)."""
     flags = _RESPONSE | _RECURSION_AVAILABLE | question.flags & _KEPT_FLAGS | code
     header = _HEADER.pack(question.identifier, flags, 1, len(addresses), 0, 0)
     records = [_ANSWER.pack(_NAME_POINTER, A, INTERNET, ttl, 4, address) for address in addresses]

@@ -43,14 +43,17 @@ class Frame4:
         self.mss = mss
         self._super = vnet.super_segment(vnet.GSO_TCPV4, _CSUM_START + tcp.LENGTH, mss, _CSUM_START, tcp.CHECKSUM_OFFSET)
 
-    def emit(self, sequence: int, acknowledgement: int, flags: int, window: int, options: bytes, payload_length: int) -> tuple[bytes, bytes]:
+    def emit(
+        self, sequence: int, acknowledgement: int, flags: int, window: int, options: bytes, payload_length: int
+    ) -> tuple[bytes, bytes]:
         """Return the vnet header and the frame's headers; the payload, of at most 64 KiB, follows them."""
         tcp_length = tcp.LENGTH + len(options) + payload_length
         total = ipv4.LENGTH + tcp_length
         source_port, destination_port = self._ports
         headers = _FRAME4.pack(
             self._ethernet, 0x45, 0, total, 0, ipv4.DONT_FRAGMENT, ipv4.TTL, ipv4.TCP, MODULUS - (self._ip_sum + total) % MODULUS,
-            self._source, self._destination, source_port, destination_port, sequence, acknowledgement, (tcp.LENGTH + len(options)) << 2,
+            self._source, self._destination, source_port, destination_port,
+            sequence, acknowledgement, (tcp.LENGTH + len(options)) << 2,
             flags, window, (self._pseudo + tcp_length) % MODULUS, 0,
         )  # fmt: skip
         if options:

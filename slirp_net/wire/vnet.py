@@ -28,10 +28,10 @@ PLAIN: Final = bytes(LENGTH)
 
 
 def partial_checksum(csum_start: int, csum_offset: int) -> bytes:
-    """Return the header of a frame whose checksum is not computed; offsets in bytes, from the frame's start and from `csum_start`."""
+    """Return the header of a frame whose checksum is not computed; offsets in bytes, from its start and from `csum_start`."""
     return _HEADER.pack(NEEDS_CSUM, GSO_NONE, 0, 0, csum_start, csum_offset)
 
 
 def super_segment(gso_type: int, header_length: int, segment_size: int, csum_start: int, csum_offset: int) -> bytes:
-    """Return the header of a frame that stands for segments of `segment_size` payload bytes; `header_length` from the frame's start."""
+    """Return the header of a frame for segments of `segment_size` payload bytes; `header_length` is from the frame's start."""
     return _HEADER.pack(NEEDS_CSUM, gso_type, header_length, segment_size, csum_start, csum_offset)
