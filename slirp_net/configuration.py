@@ -23,6 +23,8 @@ class Configuration:
     def __init__(self, fields: Mapping[str, Any]) -> None:
         """Read the fields of `attach`. Raises `ValueError` or `OSError` for a bad value, `KeyError` for a missing one."""
         address, _, prefix = str(fields["address"]).partition("/")
+        if not 0 <= int(prefix) <= 32:
+            raise ValueError(f"not the length of a prefix: {prefix}")
         self.address = parse_ipv4(address)
         self.mask = 0xFFFFFFFF ^ (0xFFFFFFFF >> int(prefix))
         self.gateway = parse_ipv4(fields["gateway"])

@@ -22,7 +22,7 @@ DEVICE = "eth0"
 NAMES = {"host.containers.internal": GATEWAY, "host.docker.internal": GATEWAY}
 
 _CLONE_NEWUSER = 0x10000000
-_CLONE_NEWNET = 0x40000000
+CLONE_NEWNET = 0x40000000
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
 
@@ -60,12 +60,14 @@ class Container:
         self.stack = -1
         self.control: socket.socket | None = None
 
-    def start(self) -> Self:
-        """Execute slirp_net and attach it to the tap."""
+    def start(self, place: Callable[[], None] | None = None) -> Self:
+        """Execute slirp_net, after `place` has put it where it is to run, and attach it to the tap."""
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.stack = os.fork()
         if self.stack == 0:
             become_unprivileged()
+            if place is not None:
+                place()
             theirs.set_inheritable(True)
             os.execv(sys.executable, [sys.executable, "-I", "-m", "slirp_net", str(theirs.fileno())])
         theirs.close()
@@ -129,14 +131,16 @@ class Container:
 class Inside:
     """A child in the container's namespaces."""
 
-    def __init__(self, init: int, function: Callable[[], Any]) -> None:
+    def __init__(self, init: int, function: Callable[[], Any], kinds: tuple[str, ...] = ("user", "net")) -> None:
         self._reading, writing = os.pipe()
         self.pid = os.fork()
         if self.pid == 0:
             status = 1
             try:
                 os.close(self._reading)
-                _enter(init)
+                become_unprivileged()
+                signal.alarm(100)
+                enter(init, kinds)
                 with open(writing, "wb") as pipe:
                     pickle.dump(function(), pipe)
                 status = 0
@@ -154,21 +158,27 @@ class Inside:
         return pickle.loads(answer)
 
 
-def _enter(init: int) -> None:
-    become_unprivileged()
-    user, net = (os.open(f"/proc/{init}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in ("user", "net"))
-    _check(_LIBC.setns(user, _CLONE_NEWUSER), "setns user")
-    _check(_LIBC.setns(net, _CLONE_NEWNET), "setns net")
+def enter(init: int, kinds: tuple[str, ...]) -> None:
+    """Join namespaces of the process `init`."""
+    descriptors = [os.open(f"/proc/{init}/ns/{kind}", os.O_RDONLY | os.O_CLOEXEC) for kind in kinds]
+    for descriptor in descriptors:
+        _check(_LIBC.setns(descriptor, 0), "setns")
+        os.close(descriptor)
+
+
+def unshare_as_root(flags: int) -> None:
+    """Move into a new user namespace, as its root, and other new namespaces."""
+    uid, gid = os.getuid(), os.getgid()
+    _check(_LIBC.unshare(_CLONE_NEWUSER | flags), "unshare")
+    for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
+        with open(f"/proc/self/{name}", "w") as file:
+            file.write(text)
 
 
 def _be_init(engine: socket.socket, mtu: int) -> None:
     try:
         become_unprivileged()
-        uid, gid = os.getuid(), os.getgid()
-        _check(_LIBC.unshare(_CLONE_NEWUSER | _CLONE_NEWNET), "unshare")
-        for name, text in (("setgroups", "deny"), ("uid_map", f"0 {uid} 1"), ("gid_map", f"0 {gid} 1")):
-            with open(f"/proc/self/{name}", "w") as file:
-                file.write(text)
+        unshare_as_root(CLONE_NEWNET)
         interfaces = Interfaces()
         interfaces.set_up("lo")
         tap = create_tap(DEVICE)
