@@ -23,6 +23,7 @@ class Helper:
     def __init__(self, runtime_dir: str, module: str, errors: int) -> None:
         """Execute `python -I -m module FD`; what it says on standard error goes to the descriptor `errors`."""
         self.module = module
+        self._exit_code: int | None = None
         self._socket, theirs = packet_pair()
 
         def execute() -> None:
@@ -48,10 +49,16 @@ class Helper:
             return None
         return json.loads(payload) if payload else None
 
+    def exit_code(self) -> int:
+        """Wait for the helper's end, which its end of file announced, and return its exit code; negative after a signal."""
+        if self._exit_code is None:
+            self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+        return self._exit_code
+
     def close(self) -> None:
         """Close the socket, which ends the helper, and reap it."""
         self._socket.close()
-        os.waitpid(self.pid, 0)
+        self.exit_code()
 
 
 def _execute(module: str, control: int, errors: int) -> None:

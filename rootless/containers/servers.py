@@ -61,7 +61,8 @@ class Servers:
         while sync.fileno() not in (ready := {descriptor for descriptor, _events in poll.poll()}):
             assert union is not None
             assert ready
-            self._take_union_answer(union)
+            if not self._take_union_answer(union):
+                poll.unregister(union.descriptor)
 
     def guard(self, pidfd: int) -> None:
         """Give every helper the container's init, to end it if we die, and watch the helpers from now on."""
@@ -127,7 +128,6 @@ class Servers:
             try:
                 self._take_union_answer(helper)
             except RlError as error:
-                self._loop.forget(helper.descriptor)
                 self._on_lost(error.message)
             return
         answer = helper.answer()
@@ -136,12 +136,17 @@ class Servers:
         elif "error" in answer:
             self._say(f"{name}: {answer['error']}")
 
-    def _take_union_answer(self, union: Helper) -> None:
+    def _take_union_answer(self, union: Helper) -> bool:
+        """Take what the union's server says; False when it has ended well. Raises `RlError` when it failed."""
         answer = union.answer()
         if answer is None:
+            self._loop.forget(union.descriptor)
+            if union.exit_code() == 0:
+                return False  # the container's mounts are gone, and it with them
             raise RlError("the root file system's server (fuse_overlay) died", "its last words are in the container's engine.log")
         if "error" in answer:
             raise RlError(f"cannot serve the root file system: {answer['error']}")
+        return True
 
     def _restart_stack(self, dead: Helper) -> None:
         self._loop.forget(dead.descriptor)

@@ -109,7 +109,7 @@ def test_python_would_run_the_image_s_files_if_it_were_let() -> None:
     try:
         (trap / "textwrap.py").write_text("raise SystemExit(77)")
         (trap / "textwrap.py").chmod(0o644)
-        ended = subprocess.run([sys.executable, "-I", "-S", "-c", script, str(trap)], check=False, **drop_privileges())
+        ended = subprocess.run([sys.executable, "-I", "-S", "-B", "-c", script, str(trap)], check=False, **drop_privileges())
         assert ended.returncode == 77
     finally:
         (trap / "textwrap.py").unlink()

@@ -46,6 +46,7 @@ def test_a_whole_session(engine: Engine, terminal: Terminal) -> None:
     terminal.enter("echo attached-$((2+3))")
     terminal.wait_for("attached-5")
     terminal.enter("exit 7")
+    wait_until(lambda: not engine.state("box")["Running"])
     terminal.enter('echo "status-$?"')
     terminal.wait_for("status-7")
     terminal.enter("rl start -ai box")
