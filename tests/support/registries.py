@@ -73,7 +73,12 @@ class Registry:
     def copy(self, source: str, name: str, *options: str) -> None:
         """Copy `source` (a skopeo name) to `name` here."""
         command = ["skopeo", "copy", "-q", "--dest-tls-verify=false", *options, source, f"docker://{self.host}/{name}"]
-        subprocess.run(command, check=True, capture_output=True, timeout=60)
+        # Without credentials of its own it looks in a folder that belongs to whoever used such a tool first.
+        credentials = f"{self.folder}/auth.json"
+        with open(credentials, "w") as file:
+            file.write("{}")
+        environment = {**os.environ, "REGISTRY_AUTH_FILE": credentials}
+        subprocess.run(command, check=True, capture_output=True, timeout=60, env=environment)
 
     def push(self, name: str, layers: Sequence[bytes], **changes: Any) -> str:
         """Push an image of plain or compressed tars and return its manifest's digest; `changes` replace keys of the config."""

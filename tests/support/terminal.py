@@ -23,7 +23,8 @@ class Terminal:
     def __init__(
         self, folder: Path, command: list[str], environment: dict[str, str] | None = None, columns: int = 100, rows: int = 30
     ) -> None:
-        self._socket = str(folder / "tmux.sock")
+        # A name of its own: a server that is ending would take a new client of the same name along.
+        self._socket = str(folder / f"tmux-{os.urandom(4).hex()}.sock")
         self._folder = folder
         self._environment = {
             "PATH": os.environ["PATH"],
