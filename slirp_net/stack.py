@@ -34,7 +34,8 @@ if TYPE_CHECKING:
 
 
 _ETHERTYPE_AT: Final = ETHERNET_AT + 12
-_UDP_CHECKSUM: Final = vnet.partial_checksum(ethernet.LENGTH + ipv4.LENGTH, udp.CHECKSUM_OFFSET)
+_UDP_AT: Final = ethernet.LENGTH + ipv4.LENGTH
+_UDP_CHECKSUM: Final = vnet.partial_checksum(_UDP_AT + udp.LENGTH, _UDP_AT, udp.CHECKSUM_OFFSET)
 
 
 class Stack:

@@ -34,7 +34,7 @@ class Frame4:
         self._ports = (source_port, destination_port)
         self._pseudo = ipv4.pseudo_sum(ipv4.TCP, source, destination)
         self._ip_sum = self._pseudo + 0x4500 + ipv4.DONT_FRAGMENT + (ipv4.TTL << 8)
-        self._plain = vnet.partial_checksum(_CSUM_START, tcp.CHECKSUM_OFFSET)
+        self._plain = vnet.partial_checksum(_CSUM_START + tcp.LENGTH, _CSUM_START, tcp.CHECKSUM_OFFSET)
         self._super = self._plain
         self.mss = ipv4.MAX_TOTAL
 
