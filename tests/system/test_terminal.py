@@ -39,6 +39,7 @@ def test_a_whole_session(engine: Engine, terminal: Terminal) -> None:
     terminal.enter("echo back-$((40+2))")
     terminal.wait_for("back-42")
     terminal.press("C-p", "C-q")
+    terminal.wait_for("/ # $")  # the shell's prompt: what comes in one read with the detach keys is lost
     terminal.enter("echo outside-$((1+1)) $?")
     terminal.wait_for("outside-2")
     assert engine.state("box")["Running"]
@@ -71,6 +72,7 @@ def test_other_detach_keys(engine: Engine, terminal: Terminal) -> None:
     terminal.enter("rl run -it --network none --name box --detach-keys ctrl-a,d busybox sh")
     terminal.wait_for("/ # ")
     terminal.press("C-a", "d")
+    terminal.wait_for("/ # $")
     terminal.enter("echo outside-$((1+1))")
     terminal.wait_for("outside-2")
     assert engine.state("box")["Running"]
