@@ -3,17 +3,43 @@
 
 PACKAGES_OF_RL=(cli rootless fuse_overlay slirp_net)
 
-# Installs the clone with the given extras into a virtual environment, unless exactly that is there already.
-# The stamp is written last, so that an installation that broke off is made again.
+# Installs the clone with the given extras into a virtual environment, unless exactly that is there already. From then on this shell
+# shares a lock on the environment, so that no other run installs different sources under the programs that use it.
 install_environment() {
     local clone=$1 directory=$2 extras=$3 stamp
     stamp=$(sources_stamp "$clone" "$extras")
-    if [ "$(cat "$directory/rl-stamp" 2>/dev/null)" = "$stamp" ]; then
-        return 0
+    mkdir -p "$(dirname "$directory")"
+    exec {environment_lock}>>"$directory.lock"
+    lock_environment "$directory" --shared
+    if ! is_installed "$directory" "$stamp"; then
+        lock_environment "$directory" --exclusive
+        # Changing the kind of lock lets others in between.
+        is_installed "$directory" "$stamp" || install_anew "$clone" "$directory" "$extras" "$stamp"
+        lock_environment "$directory" --shared
     fi
+}
+
+lock_environment() {
+    local directory=$1 kind=$2
+    if ! flock --nonblock "$kind" "$environment_lock"; then
+        say "waiting for another run that uses $directory"
+        flock "$kind" "$environment_lock"
+    fi
+}
+
+unlock_environment() {
+    exec {environment_lock}>&-
+}
+
+is_installed() {
+    [ "$(cat "$1/rl-stamp" 2>/dev/null)" = "$2" ]
+}
+
+# The stamp is written last, so that an installation that broke off is made again.
+install_anew() {
+    local clone=$1 directory=$2 extras=$3 stamp=$4
     say "installing rl into $directory"
     rm -f "$directory/rl-stamp"
-    mkdir -p "$(dirname "$directory")"
     make_environment "$directory"
     pip_install "$clone" "$directory" "$extras"
     strip_environment "$directory"
