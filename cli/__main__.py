@@ -76,6 +76,7 @@ def rl(debug: bool, root: str | None, runroot: str | None, storage_driver: str |
 
 def main() -> None:
     """Run `rl` and leave by os._exit after flushing: a normal interpreter exit costs 10 ms."""
+    _open_standard_streams()
     status = _status_of(sys.argv[1:])
     for stream in (sys.stdout, sys.stderr):
         try:
@@ -83,6 +84,18 @@ def main() -> None:
         except BrokenPipeError:  # the reader is gone: nothing to tell it
             status = status or 1
     os._exit(status)
+
+
+def _open_standard_streams() -> None:
+    """Open /dev/null in place of standard streams that are closed, or the next file to be opened would be taken for one."""
+    for descriptor in range(3):
+        try:
+            os.fstat(descriptor)
+        except OSError:  # EBADF
+            os.open(os.devnull, os.O_RDWR)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # as the interpreter starts with a closed one
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w"))
 
 
 def _status_of(arguments: list[str]) -> int:

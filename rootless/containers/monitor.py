@@ -30,6 +30,8 @@ from rootless.runtime.stage import StagePlan
 from rootless.storage import drivers, trash
 
 _KILLED: Final = 137
+_ENGINE_LOG: Final = "engine.log"
+_LAST_WORDS: Final = 2000  # bytes
 
 
 def fork_monitor(
@@ -60,7 +62,7 @@ def _be_monitor(
         signal.signal(signal.SIGPIPE, signal.SIG_IGN)
         signal.set_wakeup_fd(-1)
         close_all_except({0, 1, 2, starter.fileno(), *({lock.descriptor} if lock.descriptor >= 0 else ())})
-        errors = _redirect_streams(f"{locations.containers}/{document['Id']}/engine.log")
+        errors = _redirect_streams(f"{locations.containers}/{document['Id']}/{_ENGINE_LOG}")
         Monitor(locations, document, lock, errors).run(starter, console_size)
         status = 0
     except (RlError, OSError) as error:
@@ -107,6 +109,7 @@ class Monitor:
         self._pidfd = -1
         self._error = ""
         self._ended = False
+        self._log_start = os.fstat(errors).st_size
 
     def run(self, starter: socket, console_size: tuple[int, int] | None) -> None:
         """Start the container, serve until its end, and leave everything in order."""
@@ -168,7 +171,7 @@ class Monitor:
 
     def _report_failure(self, error: RlError | OSError) -> None:
         """Note a start that failed, tell the starter, and take everything down."""
-        message = os_error_text(error) if isinstance(error, OSError) else error.message
+        message = (os_error_text(error) if isinstance(error, OSError) else error.message) + self._last_words()
         status = error.exit_status if isinstance(error, RlError) else RlError.exit_status
         state = self._document["State"]
         never_started = not isinstance(error, CommandNotFound | CannotInvoke) or state["StartedAt"] == documents.NEVER
@@ -182,6 +185,13 @@ class Monitor:
         self._clients.announce_end({"status": status, "error": message})
         self._delete(trashed)
         self._clients.wait_until_gone()
+
+    def _last_words(self) -> str:
+        """Return what our processes wrote to engine.log during this start, as an addition to an error's text."""
+        with open(f"{self._folder}/{_ENGINE_LOG}", "rb") as file:
+            file.seek(self._log_start)
+            text = file.read(_LAST_WORDS).decode("utf-8", "replace").strip()
+        return f" ({text})" if text else ""
 
     def _on_server_lost(self, reason: str) -> None:
         """End a container that lost a server it cannot live without."""

@@ -1,5 +1,6 @@
 """The packets between the starter of a container and its stage and init: one JSON object each, with descriptors."""
 
+import contextlib
 import json
 from collections.abc import Sequence
 from typing import Any, NamedTuple
@@ -34,12 +35,17 @@ def receive(sock: socket) -> Message:
     return Message(fields.pop("event"), fields, descriptors)
 
 
-def send_error(sock: socket, error: RlError | OSError, doing: str) -> None:
-    """Send an error as the last event; `doing` says what failed where the error is the kernel's."""
-    if isinstance(error, RlError):
-        send(sock, "error", kind=type(error).__name__, message=error.message, hint=error.hint)
-    else:
-        send(sock, "error", kind="RlError", message=f"{doing}: {os_error_text(error)}", hint=None)
+def send_error(sock: socket, error: Exception, doing: str) -> None:
+    """Send an error as the last event; `doing` says what failed where the error is the kernel's, or a defect of ours.
+
+    A receiver that is gone needs to be told nothing.
+    """
+    with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+        if isinstance(error, RlError):
+            send(sock, "error", kind=type(error).__name__, message=error.message, hint=error.hint)
+        else:
+            text = os_error_text(error) if isinstance(error, OSError) else f"a defect of rl: {error!r}"
+            send(sock, "error", kind="RlError", message=f"{doing}: {text}", hint=None)
 
 
 def to_exception(message: Message) -> RlError:

@@ -11,7 +11,6 @@ import signal
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from rootless.errors import RlError
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except, set_parent_death_signal
 from rootless.linux.sockets import socket
@@ -41,9 +40,8 @@ def run(plan: InitPlan, sync: socket) -> NoReturn:
             _fork_command(sync)
             channel.send(sync, "command", [os.pidfd_open(os.getpid())])
         execute(plan.spec["process"], die_with_parent=not plan.reaper, still_wanted=lambda: _is_connected(sync))
-    except (RlError, OSError) as error:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the starter is gone: nobody to tell
-            channel.send_error(sync, error, "cannot start the container")
+    except Exception as error:  # also a defect of ours: who waits must learn of it
+        channel.send_error(sync, error, "cannot start the container")
     finally:
         os._exit(1)
 

@@ -27,12 +27,10 @@ stage in the container's user and mount namespaces, where another OCI runtime co
 An `error` may come instead of any event, and is the last. S dying shows as end of file to whoever waits.
 """
 
-import contextlib
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from rootless.errors import RlError
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except, set_command_line, set_name
 from rootless.linux.sockets import socket
@@ -79,7 +77,7 @@ def run_outer(plan: StagePlan, sync: socket) -> None:
         if os.read(ready_reading, 1) == b"u":
             write_by_kernel(pid, maps)
             os.write(mapped_writing, b"m")
-    except OSError as error:
+    except Exception as error:  # as above
         channel.send_error(sync, error, "cannot map the container's IDs")
 
 
@@ -94,9 +92,8 @@ def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoRetu
         _make_network(plan, sync)
         _resolve_user(plan)
         _fork_init(plan, sync)
-    except (RlError, OSError) as error:
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):  # the starter is gone: nobody to tell
-            channel.send_error(sync, error, "cannot make the container")
+    except Exception as error:  # also a defect of ours: who waits must learn of it
+        channel.send_error(sync, error, "cannot make the container")
     finally:
         os._exit(0)
 
