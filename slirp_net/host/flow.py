@@ -104,6 +104,8 @@ class Flow:
                 self._send_due()
         if connection.sender.released:
             self._flows.give_back(connection.sender.released)
+        if not self.key:
+            return kept  # writing has shown that the outside has reset the connection
         if events & (OPENED | ENDED | RESET | GONE):
             self._on_change(events)
         if not self.unsettled:

@@ -9,6 +9,7 @@ When there are too many, the one that was not used for longest makes room.
 from __future__ import annotations
 
 from _socket import SOCK_DGRAM
+from contextlib import suppress
 from errno import EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM
 
 from slirp_net import destinations
@@ -158,6 +159,7 @@ class UdpFlow:
         arena = self._datagrams.arena
         slot = arena.take()
         if slot is None:
+            self._lose()
             return
         try:
             for _ in range(_FAIR):
@@ -170,6 +172,11 @@ class UdpFlow:
         finally:
             arena.give(slot)
         self._extend(_ANSWERED)
+
+    def _lose(self) -> None:
+        """Lose a datagram for want of memory, as networks may: what is not read would wake the loop again and again."""
+        with suppress(OSError):  # none is there any more, or an error that would be told is lost as well
+            self._socket.recv(1)
 
     def _extend(self, length: float) -> None:
         loop = self._datagrams.loop
