@@ -77,6 +77,7 @@ class Service:
             "tcp_refused": self._flows.refused,
             "udp": len(self._datagrams),
             "slots": self._arena.used,
+            "copied": self._arena.copied,
         }
 
     def _on_frames(self, events: int) -> None:

@@ -40,6 +40,7 @@ if TYPE_CHECKING:
 
 _LINGER_RESET: Final = Struct("ii").pack(1, 0)
 _LARGEST: Final = ipv4.MAX_TOTAL - ipv4.LENGTH - tcp.LENGTH
+_FIRST_WINDOW: Final = 65536  # bytes; it grows with what the socket takes
 _SMALL: Final = 4096  # bytes; below that a copy is cheaper than a slot kept
 _FAIR: Final = 16  # segments read from a socket in one round
 _ACKNOWLEDGE_EVERY: Final = 256 * 1024  # bytes: within a round, so that the container does not stop while we work
@@ -49,8 +50,8 @@ class Flow:
     """A connection and its socket; `key` is its place in the table of flows."""
 
     __slots__ = (
-        "_chunk", "_connected", "_ended", "_flows", "_frame", "_queue", "_readable", "_reading", "_socket", "_syn", "_writable",
-        "alarm", "connection", "key", "unsettled",
+        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_flows", "_frame", "_queue", "_readable", "_reading",
+        "_socket", "_syn", "_writable", "alarm", "connection", "key", "unsettled",
     )  # fmt: skip
 
     def __init__(self, flows: Flows, key: bytes, connection: Connection, frame: Frame4) -> None:
@@ -63,7 +64,11 @@ class Flow:
         self._frame = frame
         self._socket: socket | None = None
         self._syn: bytes | None = None
-        self._queue: list[tuple[memoryview, Slot | None]] = []
+        self._queue: list[tuple[memoryview, Slot]] = []
+        receiver = connection.receiver
+        self._capacity = receiver.capacity  # of the window, at most
+        receiver.capacity = min(self._capacity, _FIRST_WINDOW)
+        self._charged = 0  # bytes that arrived early, as the arena counts them
         self._connected = False
         self._readable = False
         self._writable = False
@@ -95,8 +100,15 @@ class Flow:
 
     def on_segment(self, fields: tuple[int, int, int, int, int, int, int], payload: memoryview, slot: Slot | None) -> bool:
         """Take a segment of the container's and tell whether its slot was kept."""
-        connection = self.connection
-        events = connection.on_segment(fields[2], fields[3], fields[4], fields[5], payload, self._flows.loop.now)
+        connection, arena = self.connection, self._flows.arena
+        flags = fields[4]
+        connection.receiver.may_keep = arena.has_room
+        if payload and not connection.receiver.may_keep and (self._queue or not self._writable):
+            payload = payload[:0]  # it would have to be kept: as if it had been lost
+            flags &= ~tcp.FIN
+        events = connection.on_segment(fields[2], fields[3], flags, fields[5], payload, self._flows.loop.now)
+        if connection.receiver.early != self._charged:
+            self._charge(connection.receiver.early)
         kept = False
         if connection.inbox:
             kept = self._deliver(slot)
@@ -192,7 +204,7 @@ class Flow:
 
     def _deliver(self, slot: Slot | None) -> bool:
         """Give the inbox to the socket, queue what it does not take, and tell whether the slot was kept for that."""
-        connection = self.connection
+        connection, arena = self.connection, self._flows.arena
         inbox = connection.inbox
         connection.inbox = []
         kept = False
@@ -200,16 +212,26 @@ class Flow:
             if self._writable and not self._queue:
                 sent = self._write(payload)
                 if sent == len(payload):
+                    if connection.receiver.capacity < self._capacity and not arena.is_short:
+                        connection.receiver.capacity = min(connection.receiver.capacity << 1, self._capacity)
                     continue
                 payload = payload[sent:]  # noqa: PLW2901 - the rest of it
             if not self.key:
                 return kept
-            if slot is not None and len(payload) >= _SMALL and payload.obj is slot.view.obj and self._flows.arena.has_spare:
+            if slot is not None and len(payload) >= _SMALL and payload.obj is slot.view.obj and arena.has_plenty:
                 self._queue.append((payload, slot))
                 kept = True
             else:
-                self._queue.append((memoryview(bytes(payload)), None))
+                copy = arena.copy(payload)
+                self._queue.append((copy.view, copy))
+        if arena.is_short and self._queue:
+            connection.receiver.capacity = min(self._capacity, _FIRST_WINDOW)
         return kept
+
+    def _charge(self, early: int) -> None:
+        """Let the arena count the bytes that wait for others before them."""
+        self._flows.arena.copied += early - self._charged
+        self._charged = early
 
     def _write(self, payload: memoryview) -> int:
         """Write to the socket and return how much it took; an error ends the flow."""
@@ -239,8 +261,7 @@ class Flow:
                 queue[0] = (payload[sent:], slot)
                 return
             del queue[0]
-            if slot is not None:
-                self._flows.arena.give(slot)
+            self._flows.give_back([slot])
         if not queue and self._ended:
             self._end_writing()
 
@@ -257,6 +278,9 @@ class Flow:
     def _pump(self) -> bool:
         """Read from the socket into the container's window; tells whether there is more to read at once."""
         connection, arena, now = self.connection, self._flows.arena, self._flows.loop.now
+        if not arena.has_reserve:
+            self._flows.wait_for_memory(self)
+            return False
         for _ in range(_FAIR):
             room = connection.sendable()
             if not room:
@@ -264,7 +288,7 @@ class Flow:
                 return False
             slot = arena.take()
             if slot is None:
-                self._flows.wait_for_slot(self)
+                self._flows.wait_for_memory(self)
                 return False
             count = self._read(slot, min(room, self._chunk))
             if count <= 0:
@@ -274,9 +298,10 @@ class Flow:
                 return False
             payload = slot.view[:count]
             if count < _SMALL:
-                payload = memoryview(bytes(payload))
+                copy = arena.copy(payload)
+                payload = copy.view
                 arena.give(slot)
-                slot = None
+                slot = copy
             self._emit(connection.send(payload, slot, now))
         return True
 
@@ -320,7 +345,8 @@ class Flow:
         """Give everything back; the flow is not in the table any more."""
         self._close_socket(reset=reset)
         self._flows.give_back(self.connection.sender.released)
-        self._flows.give_back([slot for _payload, slot in self._queue if slot is not None])
+        self._flows.give_back([slot for _payload, slot in self._queue])
+        self._charge(0)
         self._queue = []
         if self.key:
             self._flows.remove(self)

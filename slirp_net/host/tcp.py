@@ -42,7 +42,7 @@ class Flows:
         self._most = most
         self._flows: dict[bytes, Flow] = {}
         self._unsettled: list[Flow] = []
-        self._starving: list[Flow] = []
+        self._starving: dict[Flow, None] = {}
         stack.carry(ipv4.TCP, self)
         loop.after_each_round(self._settle)
 
@@ -78,17 +78,17 @@ class Flows:
         flow.unsettled = True
         self._unsettled.append(flow)
 
-    def wait_for_slot(self, flow: Flow) -> None:
-        """Call the flow's `settle` when there are slots again."""
-        self._starving.append(flow)
+    def wait_for_memory(self, flow: Flow) -> None:
+        """Call the flow's `settle` when others have given memory back."""
+        self._starving[flow] = None
 
     def give_back(self, slots: list[Slot]) -> None:
         """Take slots back and empty the list."""
         for slot in slots:
             self.arena.give(slot)
         slots.clear()
-        if self._starving:
-            starving, self._starving = self._starving, []
+        if self._starving and self.arena.has_spare and self.arena.has_reserve:
+            starving, self._starving = self._starving, {}
             for flow in starving:
                 if not flow.unsettled:
                     self.settle_later(flow)

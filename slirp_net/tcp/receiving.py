@@ -25,7 +25,10 @@ _MAX_FIELD: Final = 0xFFFF
 class Receiver:
     """What has been received; sequence numbers are unwrapped."""
 
-    __slots__ = ("_early", "_latest", "announced", "capacity", "edge", "end", "next", "pending", "sack_permitted", "shift")
+    __slots__ = (
+        "_early", "_latest", "announced", "capacity", "early", "edge", "end", "may_keep", "next", "pending", "sack_permitted",
+        "shift",
+    )  # fmt: skip
 
     def __init__(self, first: int, capacity: int) -> None:
         """`first` is the sequence number of the first byte, `capacity` the largest window in bytes."""
@@ -37,6 +40,8 @@ class Receiver:
         self.pending = 0
         self.shift = 0
         self.sack_permitted = False
+        self.may_keep = True  # whether there is memory for segments that arrive early
+        self.early = 0  # bytes of them
         self._early: list[tuple[int, bytes]] | None = None
         self._latest = first
 
@@ -48,7 +53,7 @@ class Receiver:
     def window(self) -> int:
         """Move the edge forward as far as there is room and return the window in bytes."""
         limit = self.next + self.capacity - self.pending
-        if limit - self.edge >= min(_STEP, self.capacity >> 1) or (limit > self.edge and not self.pending):
+        if limit - self.edge >= self._step() or (limit > self.edge and not self.pending):
             self.edge = limit
         return self.edge - self.next
 
@@ -60,7 +65,11 @@ class Receiver:
     def taken(self, count: int) -> bool:
         """Note that the outside took `count` bytes; tells whether that opened the window enough to be announced unasked."""
         self.pending -= count
-        return self.next + self.capacity - self.pending - self.edge >= _STEP
+        return self.next + self.capacity - self.pending - self.edge >= self._step()
+
+    def _step(self) -> int:
+        """Return by how much the edge moves at least (RFC 9293, 3.8.6.2.2)."""
+        return min(_STEP, self.capacity >> 1)
 
     def accept(self, start: int, payload: memoryview, inbox: list[memoryview]) -> None:
         """Take the part of a payload that is new and within the window; what is now in order goes to `inbox`."""
@@ -75,7 +84,8 @@ class Receiver:
         if not payload:
             return
         if start > self.next:
-            self._keep(start, payload)
+            if self.may_keep:
+                self._keep(start, payload)
             return
         self._deliver(payload, inbox)
         self._deliver_early(inbox)
@@ -117,8 +127,7 @@ class Receiver:
             rest = memoryview(data)[self.next - start :]
             if rest:
                 self._deliver(rest, inbox)
-        if not early:
-            self._early = None
+        self._count_early()
 
     def _keep(self, start: int, payload: memoryview) -> None:
         """Insert an early payload between those that are there, without what they already cover."""
@@ -145,3 +154,9 @@ class Receiver:
         if payload:
             early.insert(at, (start, bytes(payload)))
         del early[_MAX_EARLY:]
+        self._count_early()
+
+    def _count_early(self) -> None:
+        self.early = sum(len(data) for _start, data in self._early or ())
+        if not self.early:
+            self._early = None

@@ -200,6 +200,56 @@ def test_a_flood_of_connections_that_reach_nobody_is_bounded(plain: Container) -
             assert finish.result() == b"works"
 
 
+@pytest.mark.parametrize("piece", [1, 100_000])
+def test_connections_that_nobody_reads_are_bounded(plain: Container, piece: int) -> None:
+    """Hundreds of servers that take nothing: what waits for them is bounded, and comes through when they wake up."""
+    count = 300
+
+    def stuff() -> int:
+        sockets = [connect(port) for _ in range(count)]
+        sent = 0
+        for sock in sockets:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+            sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            sock.setblocking(False)
+        for _ in range(100):
+            for sock in sockets:
+                with contextlib.suppress(BlockingIOError):
+                    sent += sock.send(b"x" * piece)
+        for sock in sockets:
+            sock.setblocking(True)
+            sock.settimeout(60)
+            sock.shutdown(socket.SHUT_WR)
+            sock.recv(1)
+        return sent
+
+    with listener() as (server, port):
+        server.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 2304)
+        finish = plain.begin(stuff)
+        connections = [server.accept()[0] for _ in range(count)]
+        time.sleep(3)
+        assert resident(plain.stack) < 90 * 1024
+        received = 0
+        while connections:
+            readable, _, _ = select.select(connections, [], [], 60)
+            assert readable, f"{len(connections)} connections are stuck"
+            for connection in readable:
+                data = connection.recv(1 << 20)
+                received += len(data)
+                if not data:
+                    connections.remove(connection)
+                    connection.close()
+        assert finish.result() == received
+    assert wait_for(lambda: plain.request("stats")["copied"] == 0)
+
+
+def resident(pid: int) -> int:
+    """Return the memory of a process, in KiB."""
+    with open(f"/proc/{pid}/status", encoding="ascii") as file:
+        (size,) = [int(line.split()[1]) for line in file if line.startswith("VmRSS")]
+    return size
+
+
 def test_an_idle_process_is_small_and_asleep(plain: Container) -> None:
     with listener() as (server, port):
         finish = plain.begin(lambda: len(connect(port).recv(100)))
