@@ -4,7 +4,6 @@ Nothing is imported here that `rl run` does not need: a module is loaded when it
 """
 
 import errno
-import importlib
 import os
 import sys
 
@@ -13,12 +12,15 @@ from cli import lean_click  # noqa: F401 - before click: see there
 import click
 # isort: on
 
+from cli.lazy_group import LazyGroup
 from rootless.errors import ENGINE_ERROR, RlError, os_error_text
 
 # verb -> module under cli.commands; each module's `command` is the click command.
 VERBS = {
     "attach": "attach",
+    "container": "container",
     "exec": "exec",
+    "image": "image",
     "images": "images",
     "import": "import_image",
     "info": "info",
@@ -44,23 +46,7 @@ _OS_HINTS = {
 }
 
 
-class LazyVerbs(click.Group):
-    """A group whose commands are imported by name, so that `rl ps` does not pay for `rl pull`."""
-
-    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
-        """Return all verbs, sorted."""
-        return sorted(VERBS)
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
-        """Import and return the command of one verb, or None for an unknown one."""
-        module = VERBS.get(cmd_name)
-        if module is None:
-            return None
-        command: click.Command = importlib.import_module(f"cli.commands.{module}").command
-        return command
-
-
-@click.group(cls=LazyVerbs, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(cls=LazyGroup, modules=VERBS, context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 @click.option("--root", metavar="DIR", help="The data root (images, containers); also RL_ROOT.")
 @click.option("--runroot", metavar="DIR", help="The runtime directory (sockets); also RL_RUNROOT.")

@@ -55,7 +55,7 @@ def command(image: str, command: tuple[str, ...], **options: object) -> int:
 
 
 def _options(command: tuple[str, ...], given: dict[str, object]) -> CreateOptions:
-    cwd = os.getcwd()
+    cwd = _working_folder()
     entries = [entry for path in _texts(given["env_files"]) for entry in read_env_file(path, os.environ)]
     entries += resolve_environment(_texts(given["environment"]), os.environ)
     mounts = [parse_volume(text, cwd) for text in _texts(given["volumes"])]
@@ -77,6 +77,13 @@ def _options(command: tuple[str, ...], given: dict[str, object]) -> CreateOption
         init=bool(given["init"]),
         detach_keys=_text(given["detach_keys"]),
     )
+
+
+def _working_folder() -> str:
+    try:
+        return os.getcwd()
+    except FileNotFoundError:  # it was removed under us: relative sources are looked for in /
+        return "/"
 
 
 def _text(value: object) -> str | None:

@@ -64,13 +64,14 @@ class _Progress:
         self._sync = sync
         self._unreaped = [outer_pid]
         self._init: ProcessId | None = None
+        self._ready = False
         self._pidfd = -1
         self._master: int | None = None
         self._process: dict[str, Any] = {}
 
     def follow(self, watcher: Watcher, interrupted: Callable[[socket], None]) -> Created:
-        """Follow the events to `ready`."""
-        while True:
+        """Follow the events to `ready` and `created`: init may be faster than the stage that tells of it."""
+        while not (self._ready and self._pidfd >= 0):
             interrupted(self._sync)
             message = channel.receive(self._sync)
             if message.event == "staged":
@@ -82,11 +83,12 @@ class _Progress:
             elif message.event == "console":
                 (self._master,) = message.descriptors
             elif message.event == "ready":
-                return self._finish()
+                self._ready = True
             elif message.event == "error":
                 raise channel.to_exception(message)
             else:
                 raise RlError("the container's init ended before it was ready")
+        return self._finish()
 
     def _note_created(self, message: channel.Message) -> None:
         (self._pidfd,) = message.descriptors

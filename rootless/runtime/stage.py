@@ -24,7 +24,8 @@ stage in the container's user and mount namespaces, where another OCI runtime co
       <------------ command [pidfd] (only below a reaper, from the command itself) ----
       <------------ end of file (close on exec), or error ------------------------------
 
-An `error` may come instead of any event, and is the last. S dying shows as end of file to whoever waits.
+`created` and what I sends come in any order. An `error` may come instead of any event, and is the last. S dying shows as end of
+file to whoever waits.
 """
 
 import os

@@ -1,0 +1,27 @@
+"""Groups of verbs whose commands are imported by name, so that `rl ps` does not pay for `rl pull`."""
+
+import importlib
+from collections.abc import Mapping
+from typing import Any
+
+import click
+
+
+class LazyGroup(click.Group):
+    """A group over a table: verb -> module under cli.commands, each with its click command as `command`."""
+
+    def __init__(self, *args: Any, modules: Mapping[str, str], **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._modules = modules
+
+    def list_commands(self, ctx: click.Context) -> list[str]:  # noqa: ARG002 - click's signature
+        """Return all verbs, sorted."""
+        return sorted(self._modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
+        """Import and return the command of one verb, or None for an unknown one."""
+        module = self._modules.get(cmd_name)
+        if module is None:
+            return None
+        command: click.Command = importlib.import_module(f"cli.commands.{module}").command
+        return command
