@@ -3,6 +3,10 @@
 Nothing is imported here that `rl run` does not need: a module is loaded when its verb is called.
 """
 
+# isort: off
+from cli import interrupt  # before all that takes long to load
+# isort: on
+
 import errno
 import os
 import sys
@@ -69,6 +73,9 @@ def main() -> None:
             stream.flush()
         except BrokenPipeError:  # the reader is gone: nothing to tell it
             status = status or 1
+        except OSError as error:
+            status = status or 1
+            os.write(2, f"rl: cannot write the output: {os.strerror(error.errno or 0)}\n".encode())
     os._exit(status)
 
 
@@ -87,6 +94,7 @@ def _open_standard_streams() -> None:
 def _status_of(arguments: list[str]) -> int:
     """Run the command line and return its exit status; a command returns its own status, or None for 0."""
     try:
+        interrupt.raise_from_now_on()
         result = rl.main(arguments, prog_name="rl", standalone_mode=False)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code

@@ -25,6 +25,13 @@ def for_each(names: Iterable[str], action: Callable[[str], str | None]) -> int:
     return status
 
 
+def warn(error: RlError) -> None:
+    """Tell of something that is left out of a list, on standard error."""
+    print(f"rl: warning: {error.message}", file=sys.stderr)  # noqa: T201
+    if error.hint:
+        print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
+
+
 def report(error: RlError | OSError) -> int:
     """Print an error and its hint to standard error; returns the exit status. With --debug it is raised instead."""
     if isinstance(error, BrokenPipeError) or os.environ.get("RL_DEBUG"):

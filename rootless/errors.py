@@ -26,6 +26,10 @@ class NoSuchObject(RlError):
     """An image, container or other object that the user named does not exist (`docker inspect` and others: 1)."""
 
 
+class DamagedRecord(RlError):
+    """The record of an object cannot be read, or is not what the engine wrote."""
+
+
 class InUse(RlError):
     """The object is in use, or the name is taken."""
 

@@ -51,7 +51,7 @@ def from_environment(environ: Mapping[str, str], uid: int) -> Locations:
     if not data_root:
         home = environ.get("HOME") or os.path.expanduser("~")
         data_root = (environ.get("XDG_DATA_HOME") or f"{home}/.local/share") + "/rl"
-    return Locations(os.path.abspath(data_root), environ.get("RL_RUNROOT") or _runtime_dir(environ, uid))
+    return Locations(os.path.abspath(data_root), os.path.abspath(environ.get("RL_RUNROOT") or _runtime_dir(environ, uid)))
 
 
 def _runtime_dir(environ: Mapping[str, str], uid: int) -> str:
@@ -59,6 +59,11 @@ def _runtime_dir(environ: Mapping[str, str], uid: int) -> str:
     xdg = environ.get("XDG_RUNTIME_DIR")
     if xdg and _is_own_writable_folder(xdg, uid):
         return f"{xdg}/rl"
+    return fallback_runtime_dir(uid)
+
+
+def fallback_runtime_dir(uid: int) -> str:
+    """Return the runtime directory where the session has none."""
     return f"/tmp/rl-{uid}"  # noqa: S108 - make_private_folder refuses one that is not ours
 
 

@@ -19,9 +19,10 @@ from rootless.locations import from_environment
 @click.argument("container")
 def command(*, container: str, detach_keys: str | None, no_stdin: bool) -> int:
     """Show what CONTAINER writes from now on, and send it what is typed; its exit status is this command's."""
+    locations = from_environment(os.environ, os.geteuid())
     try:
-        document = ContainerStore(from_environment(os.environ, os.geteuid())).find(container)
-        sock = lifecycle.attach(document)
+        document = ContainerStore(locations).find(container)
+        sock = lifecycle.attach(locations, document)
     except RlError as error:
         return report(error)
     monitor = document["Rl"]["Monitor"]

@@ -7,6 +7,7 @@ import click
 
 from cli.container_rows import COLUMNS, HEADERS, ContainerRow
 from cli.formats import show_rows
+from cli.several import warn
 from cli.tables import emit
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore
@@ -26,7 +27,8 @@ def command(
 ) -> int:
     """List containers."""
     limit = 1 if latest else last
-    documents = _choose(ContainerStore(from_environment(os.environ, os.geteuid())).list(), filters, limit, show_all=show_all)
+    store = ContainerStore(from_environment(os.environ, os.geteuid()))
+    documents = _choose(store.list(on_damaged=warn), filters, limit, show_all=show_all)
     if quiet and not form:
         for document in documents:
             emit(document["Id"] if no_trunc else document["Id"][:12])

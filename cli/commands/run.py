@@ -45,8 +45,9 @@ def command(image: str, command: tuple[str, ...], **options: object) -> int:
     make_private_folder(locations.runtime_dir)
     warn_about_maps()
     found = ImageStore(locations).find(image) or _pull(locations, image)
-    document, lock = create(locations, os.environ, found, image, wanted._replace(attach=not detached))
-    running = lifecycle.begin(locations, document, lock, console_size_of_stdin() if wanted.terminal else None)
+    with lifecycle.signals_held():
+        document, lock = create(locations, os.environ, found, image, wanted._replace(attach=not detached))
+        running = lifecycle.begin(locations, document, lock, console_size_of_stdin() if wanted.terminal else None)
     if detached:
         detached_start(running)
         print(document["Id"])  # noqa: T201

@@ -45,7 +45,7 @@ def _start_attached(locations: Locations, name: str, detach_keys: str | None, *,
     monitor = document["Rl"]["Monitor"]
     terminal = bool(document["Config"]["Tty"])
     if document["State"]["Running"] and monitor is not None:
-        running = Running(lifecycle.attach(document), monitor[0])
+        running = Running(lifecycle.attach(locations, document), monitor[0])
     else:
         document, running = lifecycle.begin_existing(locations, name, console_size_of_stdin() if terminal else None)
     sends = interactive and bool(document["Config"]["OpenStdin"])

@@ -5,7 +5,7 @@ or breaks the protocol of `frames` is dropped, and the container does not notice
 """
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 from rootless.containers import frames
@@ -15,6 +15,7 @@ from rootless.linux.sockets import socket
 
 _CONGESTED: Final = 1 << 20
 _READ_SIZE: Final = 1 << 16
+_MAX_SIZE: Final = 0xFFFF  # of struct winsize, ioctl_tty(2)
 
 
 class Actions(NamedTuple):
@@ -25,6 +26,7 @@ class Actions(NamedTuple):
     on_input_lost: Callable[[], None]  # a client that sent input hung up
     on_resize: Callable[[int, int], None]
     on_drained: Callable[[], None]
+    on_left: Callable[[], None] = lambda: None  # a client is gone, and with it its descriptor
 
 
 class _Client:
@@ -137,8 +139,8 @@ class Clients:
         try:
             for kind, payload in client.decoder.feed(received):
                 self._take(client, kind, payload)
-        except (frames.FrameError, ValueError, KeyError, TypeError):  # not our protocol: JSON of another shape, too
-            self._drop(client)
+        except (frames.FrameError, ValueError, KeyError, TypeError, OverflowError, RecursionError):
+            self._drop(client)  # not our protocol: JSON of another shape, too
 
     def _take(self, client: _Client, kind: int, payload: bytes) -> None:
         if kind == frames.STDIN and client.sends_input:
@@ -149,7 +151,7 @@ class Clients:
             self._actions.on_input_end()
         elif kind == frames.RESIZE and client.wants_output:
             size = json.loads(payload)
-            self._actions.on_resize(int(size["rows"]), int(size["columns"]))
+            self._resize(size)
         else:
             self._take_request(client, kind, payload, answer=True)
 
@@ -168,11 +170,17 @@ class Clients:
         elif request["op"] == "start":
             pass  # a detached start: the answer is all it wants
         elif request["op"] == "resize":
-            self._actions.on_resize(int(request["rows"]), int(request["columns"]))
+            self._resize(request)
         else:
             reply = {"error": f"unknown request: {request['op']}"}
         if answer:
             self._send(client, frames.encode(frames.REPLY, json.dumps(reply).encode()))
+
+    def _resize(self, size: Mapping[str, Any]) -> None:
+        rows, columns = int(size["rows"]), int(size["columns"])
+        if not (0 <= rows <= _MAX_SIZE and 0 <= columns <= _MAX_SIZE):
+            raise frames.FrameError(f"no terminal has {rows} rows and {columns} columns")
+        self._actions.on_resize(rows, columns)
 
     def _send(self, client: _Client, content: bytes) -> None:
         client.backlog += content
@@ -200,6 +208,7 @@ class Clients:
         self._clients.remove(client)
         self._loop.forget(client.sock.fileno())
         client.sock.close()
+        self._actions.on_left()
         if client.sends_input:
             self._actions.on_input_lost()
         if was_congested and not self.is_congested:

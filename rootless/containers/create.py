@@ -7,9 +7,10 @@ from typing import Any
 from rootless.containers import clock, documents, names
 from rootless.containers.documents import Document, Own
 from rootless.containers.lock import ContainerLock
-from rootless.containers.options import CreateOptions
+from rootless.containers.options import CreateOptions, check_hostname
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput, RlError
+from rootless.images.config import container_defaults
 from rootless.images.store import Image, layer_folders
 from rootless.locations import Locations
 from rootless.networks import modes
@@ -87,38 +88,41 @@ def _document(
             LayerKeys=list(image.layer_keys),
             User=config["User"],
             Mounts=list(options.mounts),
+            ByRun=True,
         ),
     )
 
 
 def _config(container_id: str, image: Image, image_name: str, options: CreateOptions) -> dict[str, Any]:
     """Return Docker's Config: the image's, with the user's options over it."""
-    of_image: dict[str, Any] = image.config.get("config") or {}
-    entrypoint, command = of_image.get("Entrypoint"), of_image.get("Cmd")
+    of_image = container_defaults(image.config)
+    entrypoint, command = of_image.entrypoint, of_image.cmd
     if options.entrypoint is not None:  # an empty one clears the image's; either way its command goes, too
         entrypoint, command = [options.entrypoint] if options.entrypoint else None, None
     if options.arguments:
         command = list(options.arguments)
+    if options.hostname:
+        check_hostname(options.hostname)
     hostname = options.hostname or (os.uname().nodename if options.network == "host" else container_id[:12])
     return {
         "Hostname": hostname,
         "Domainname": "",
-        "User": options.user if options.user is not None else of_image.get("User") or "",
+        "User": options.user if options.user is not None else of_image.user,
         "AttachStdin": options.attach and options.interactive,
         "AttachStdout": options.attach,
         "AttachStderr": options.attach,
-        "ExposedPorts": of_image.get("ExposedPorts"),
+        "ExposedPorts": of_image.exposed_ports,
         "Tty": options.terminal,
         "OpenStdin": options.interactive,
         "StdinOnce": options.attach and options.interactive,
-        "Env": _environment(of_image.get("Env") or (), options),
+        "Env": _environment(of_image.env, options),
         "Cmd": command,
         "Image": image_name,
-        "Volumes": of_image.get("Volumes"),
-        "WorkingDir": options.workdir or of_image.get("WorkingDir") or "",
+        "Volumes": of_image.volumes,
+        "WorkingDir": options.workdir or of_image.working_dir,
         "Entrypoint": entrypoint,
-        "Labels": of_image.get("Labels") or {},
-        "StopSignal": of_image.get("StopSignal") or "SIGTERM",
+        "Labels": of_image.labels,
+        "StopSignal": of_image.stop_signal,
     }
 
 
@@ -126,8 +130,7 @@ def _environment(of_image: Sequence[str], options: CreateOptions) -> list[str]:
     """Return the environment, each name once: Docker's own, the image's, the user's; the last wins."""
     merged: dict[str, str] = {}
     for entry in (DEFAULT_PATH, *(("TERM=xterm",) if options.terminal else ()), *of_image, *options.environment):
-        if "\0" not in entry:  # no process could be given it
-            merged[entry.partition("=")[0]] = entry
+        merged[entry.partition("=")[0]] = entry
     return list(merged.values())
 
 

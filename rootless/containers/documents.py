@@ -9,9 +9,9 @@ import errno
 import json
 import os
 import time
-from typing import Any, TypedDict
+from typing import Any, Final, TypedDict
 
-from rootless.errors import RlError
+from rootless.errors import DamagedRecord
 
 Process = list[int]
 """[PID, start time in clock ticks]."""
@@ -45,6 +45,7 @@ class Own(TypedDict):
     LayerKeys: list[str]  # bottom first
     User: str
     Mounts: list[dict[str, Any]]  # OCI mounts that the user asked for
+    ByRun: bool  # made to be started at once: with --rm it goes also when it never came to that
 
 
 class Document(TypedDict):
@@ -75,10 +76,18 @@ class Document(TypedDict):
 NEVER = "0001-01-01T00:00:00Z"
 FILE = "container.json"
 _READ_TRIES = 20
+_SHAPE: Final[dict[str, dict[str, tuple[type, ...]]]] = {
+    "": {"Id": (str,), "Created": (str,), "Path": (str,), "Args": (list,), "Image": (str,), "Name": (str,), "Driver": (str,)},
+    "State": {"Status": (str,), "Running": (bool,), "Pid": (int,), "ExitCode": (int,), "StartedAt": (str,), "FinishedAt": (str,)},
+    "HostConfig": {"AutoRemove": (bool,), "NetworkMode": (str,)},
+    "Config": {"Image": (str,), "Tty": (bool,), "OpenStdin": (bool,), "Env": (list,)},
+    "Rl": {"Node": (str,), "BootId": (str,), "RuntimeDir": (str,), "LayerKeys": (list,), "Mounts": (list,)},
+}
+"""What every reader relies on, by the object that has it ("" is the document itself)."""
 
 
 def read(folder: str) -> Document:
-    """Read the document in a container's folder. Raises `FileNotFoundError` when there is none, `RlError` for a broken one."""
+    """Read the document in a container's folder. Raises `FileNotFoundError` when there is none, else `DamagedRecord`."""
     path = f"{folder}/{FILE}"
     for _attempt in range(_READ_TRIES):
         with open(path, "rb", buffering=0) as file:
@@ -88,8 +97,26 @@ def read(folder: str) -> Document:
         except ValueError:  # on a full disk it is written in place: see `write`
             time.sleep(0.005)
         else:
-            return document
-    raise RlError(f"the record of a container is damaged: {path}", f"remove its folder: rm -r {folder}")
+            if _is_whole(document):
+                return document
+            break
+    container_id = os.path.basename(folder)
+    raise DamagedRecord(f"the record of container {container_id[:12]} is damaged: {path}", f"remove it: rl rm -f {container_id}")
+
+
+def _is_whole(document: object) -> bool:
+    """Tell whether a record has what every reader relies on; somebody may have edited it, or a disk lost a part."""
+    if not isinstance(document, dict):
+        return False
+    for name, fields in _SHAPE.items():
+        part = document.get(name) if name else document
+        if not isinstance(part, dict) or not all(isinstance(part.get(key), kinds) for key, kinds in fields.items()):
+            return False
+    return all(_is_process(document["Rl"].get(key)) for key in ("Monitor", "Init", "Entry"))
+
+
+def _is_process(value: object) -> bool:
+    return value is None or (isinstance(value, list) and len(value) == 2 and all(isinstance(one, int) for one in value))
 
 
 def write(folder: str, document: Document) -> None:

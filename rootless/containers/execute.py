@@ -1,7 +1,8 @@
 """`exec`: one more process in a running container, watched by a session process of its own.
 
 The session is a fork of the command, as a monitor is: it owns the process's streams and exit status, speaks `frames` with the
-command over a socket pair, and lives on when the command is killed. It has no record and no socket of its own.
+command over a socket pair, and lives on when the command is killed. It has no record and no socket of its own. When the session
+itself is killed, its process goes on without streams until the container ends, as below a killed conmon.
 """
 
 import os
@@ -96,13 +97,17 @@ def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket) -> N
         os._exit(status)
 
 
+def _ignore(_error: Exception) -> None:
+    """Do nothing: the loop drops the stream or client at fault, and a session has no log to tell of it."""
+
+
 class _Session:
     """One command in a container, and the client that started it."""
 
     def __init__(self, plan: join.JoinPlan, options: ExecOptions) -> None:
         self._plan = plan
         self._options = options
-        self._loop = Loop()
+        self._loop = Loop(_ignore)
         self._streams = Streams(self._loop, None)
         streams = self._streams
         actions = Actions(streams.write_input, streams.end_input, streams.end_input, streams.resize, streams.resume_output)

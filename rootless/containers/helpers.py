@@ -6,15 +6,19 @@ descriptors, each answered by one object, {"ok": true} or {"error": text}. `guar
 then on the end of file on the socket, which only our death can bring about, makes it kill init and end.
 """
 
+import contextlib
 import json
 import os
+import signal
 import sys
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, Final
 
-from rootless.linux.process import close_all_except
+from rootless.linux.process import close_all_except, wait_readable
 from rootless.linux.sockets import packet_pair, receive_packet, send_packet
 from rootless.namespaces.parent import fork_into_parent
+
+_PATIENCE: Final = 2.0  # seconds that a helper may take to end
 
 
 class Helper:
@@ -38,8 +42,9 @@ class Helper:
         return self._socket.fileno()
 
     def request(self, operation: str, descriptors: Sequence[int] = (), **fields: Any) -> None:
-        """Send a request and do not wait for the answer. Raises `OSError` when the helper is gone."""
-        send_packet(self._socket, json.dumps({"op": operation, **fields}).encode(), descriptors)
+        """Send a request and do not wait for the answer; a helper that is gone shows as the end of what it answers."""
+        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
+            send_packet(self._socket, json.dumps({"op": operation, **fields}).encode(), descriptors)
 
     def answer(self) -> dict[str, Any] | None:
         """Return the next answer, or None when the helper has ended."""
@@ -56,8 +61,13 @@ class Helper:
         return self._exit_code
 
     def close(self) -> None:
-        """Close the socket, which ends the helper, and reap it."""
+        """Close the socket, which ends the helper, and reap it; one that is stuck is killed."""
         self._socket.close()
+        if self._exit_code is None:
+            pidfd = os.pidfd_open(self.pid)
+            if not wait_readable(pidfd, _PATIENCE):
+                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+            os.close(pidfd)
         self.exit_code()
 
 

@@ -1,19 +1,23 @@
 """What is done to existing containers: start, stop, kill, wait, remove. Signals go straight to init; no monitor is asked."""
 
+import contextlib
 import signal
+import time
+from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
 from rootless.containers import documents, endpoint, frames
 from rootless.containers.documents import Document
-from rootless.containers.lock import ContainerLock, locked
+from rootless.containers.lock import ContainerLock
 from rootless.containers.store import ContainerStore, is_of_this_node
-from rootless.errors import InUse, InvalidInput, RlError
+from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject, RlError
 from rootless.linux.process import ProcessId, send_signal, wait_for_end
 from rootless.linux.sockets import socket, stream_pair
 from rootless.locations import Locations
 
 STOP_SECONDS: Final = 10.0
 _KILL_SECONDS: Final = 30.0
+_TIDYING_SECONDS: Final = 5.0
 
 
 class Running(NamedTuple):
@@ -42,19 +46,51 @@ def begin_existing(
     locations: Locations, name_or_id: str, console_size: tuple[int, int] | None = None
 ) -> tuple[Document, Running]:
     """Start a container that exists; as `begin`. Raises `InUse` when it runs, here or on another node."""
-    store = ContainerStore(locations)
-    document = store.find(name_or_id)
-    refuse_foreign(document)
-    if document["State"]["Running"]:
+
+    def refuse(_document: Document) -> None:
         raise InUse(f"container {name_or_id} is already running")
-    folder = store.folder(document["Id"])
-    lock = locked(folder, name_or_id)
-    try:
-        document = documents.read(folder)  # the lock may have been waited for
+
+    with signals_held():
+        document, lock = _take(locations, name_or_id, _TIDYING_SECONDS, refuse)
         return document, begin(locations, document, lock, console_size)
-    except (RlError, OSError):
-        lock.release()
-        raise
+
+
+@contextlib.contextmanager
+def signals_held() -> Iterator[None]:
+    """Hold back the signals that end a command, from before a container's record is made until its monitor cares for it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+def _take(
+    locations: Locations, name_or_id: str, seconds: float, on_running: Callable[[Document], None]
+) -> tuple[Document, ContainerLock]:
+    """Return a container that does not run, and its lock, taken, within `seconds`.
+
+    `on_running` is called as long as it runs, to end it or to raise. The short poll is for a monitor that is starting the
+    container, or that has told of its end and is tidying up. Raises `NoSuchObject`, `InUse`.
+    """
+    store = ContainerStore(locations)
+    deadline = time.monotonic() + seconds
+    while True:
+        document = store.find(name_or_id)
+        refuse_foreign(document)
+        if document["State"]["Running"]:
+            on_running(document)
+        folder = store.folder(document["Id"])
+        lock = ContainerLock(folder)
+        with contextlib.suppress(FileNotFoundError):  # it was removed: `find` will say so
+            if lock.acquire():
+                document = documents.read(folder)  # as it is now that nobody else can change it
+                if not document["State"]["Running"]:
+                    return document, lock
+                lock.release()  # its monitor died just now: `find` repairs that
+        if time.monotonic() >= deadline:
+            raise InUse(f"another command works on container {name_or_id}", "try again when that has ended")
+        time.sleep(0.005)
 
 
 def kill(document: Document, number: int) -> None:
@@ -99,19 +135,19 @@ def wait(locations: Locations, name_or_id: str) -> int:
     while document["State"]["Running"]:
         monitor = document["Rl"]["Monitor"]
         assert monitor is not None
-        status = _wait_at(document, ProcessId(*monitor))
+        status = _wait_at(store.folder(document["Id"]), document, ProcessId(*monitor))
         if status is not None:
             return status
         document = store.find(name_or_id)
     return document["State"]["ExitCode"]
 
 
-def _wait_at(document: Document, monitor: ProcessId) -> int | None:
+def _wait_at(folder: str, document: Document, monitor: ProcessId) -> int | None:
     """Ask the monitor for the exit code; None when it ended without an answer: the record tells then."""
     import json
 
     try:
-        sock = endpoint.connect(document["Rl"]["RuntimeDir"], document["Id"], monitor)
+        sock = endpoint.connect(folder, document, monitor)
     except RlError:
         wait_for_end(monitor, None)
         return None
@@ -132,36 +168,48 @@ def _wait_at(document: Document, monitor: ProcessId) -> int | None:
 
 def remove(locations: Locations, name_or_id: str, *, force: bool = False) -> None:
     """Remove a container; a running one only with `force`, which kills it. Raises `InUse`."""
-    store = ContainerStore(locations)
-    document = store.find(name_or_id)
-    refuse_foreign(document)
-    if document["State"]["Running"]:
+    from rootless.containers import leftovers  # with the worker, 2 ms that stop, kill and wait need not pay
+
+    def end(document: Document) -> None:
         if not force:
             raise InUse(f"container {name_or_id} is running", f"stop it first (rl stop {name_or_id}), or use rl rm -f")
         init = _running_init(document)
         if init is not None and send_signal(init, signal.SIGKILL):
             wait_for_end(init, _KILL_SECONDS)
-        wait_for_record(locations, document)
+
+    store = ContainerStore(locations)
+    container_id = store.id_of(name_or_id)
     try:
-        lock = locked(store.folder(document["Id"]), name_or_id)
-    except FileNotFoundError:
-        return  # it was run with --rm, or somebody else removed it
-    try:
-        store.remove(document)
-    finally:
-        lock.release()
-    from rootless.storage import trash  # as in the store
+        document, lock = _take(locations, container_id, _KILL_SECONDS if force else _TIDYING_SECONDS, end)
+    except NoSuchObject:
+        document = None  # it was run with --rm, or somebody else removed it
+    except DamagedRecord:
+        if not force:
+            raise
+        if not leftovers.remove_damaged(locations, container_id):
+            raise InUse(f"the monitor of container {name_or_id} still runs", "end it first: its process is `rl monitor`") from None
+        document = None
+    if document is not None:
+        try:
+            store.remove(document)
+        finally:
+            lock.release()
+    leftovers.collect(locations)
 
-    trash.empty(locations)  # what monitors that were killed left there
 
-
-def attach(document: Document) -> socket:
+def attach(locations: Locations, document: Document) -> socket:
     """Return a connection to a running container's monitor, to speak `frames` with. Raises `InUse` when it is not running."""
     refuse_foreign(document)
     monitor = document["Rl"]["Monitor"]
     if not document["State"]["Running"] or monitor is None:
         raise InUse(f"cannot attach to container {document['Id'][:12]}: it is not running", "start it first: rl start")
-    return endpoint.connect(document["Rl"]["RuntimeDir"], document["Id"], ProcessId(*monitor))
+    store = ContainerStore(locations)
+    try:
+        return endpoint.connect(store.folder(document["Id"]), document, ProcessId(*monitor))
+    except RlError:
+        if store.find(document["Id"])["State"]["Running"]:
+            raise
+        return attach(locations, store.find(document["Id"]))  # it has ended meanwhile
 
 
 def refuse_foreign(document: Document) -> None:

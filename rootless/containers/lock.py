@@ -10,12 +10,10 @@ import fcntl
 import os
 import time
 
-from rootless.errors import InUse
 from rootless.linux.process import ProcessId, identify, is_alive
 
 _FILE = "run.lock"
 _STAND_IN = "run.lock.holder"
-_TIDYING_SECONDS = 5.0
 
 
 class ContainerLock:
@@ -98,11 +96,3 @@ def _is_stale(path: str) -> bool:
     if len(fields) != 3 or fields[0] != os.uname().nodename:
         return False
     return not is_alive(ProcessId(int(fields[1]), int(fields[2])))
-
-
-def locked(folder: str, name: str) -> ContainerLock:
-    """Return the container's lock, taken. Raises `InUse` when the container runs or another command works on it."""
-    lock = ContainerLock(folder)
-    if not lock.acquire_within(_TIDYING_SECONDS):
-        raise InUse(f"container {name} is running, or another command works on it", f"stop it first: rl stop {name}")
-    return lock

@@ -1,6 +1,5 @@
 """A container's log in Docker's json-file format: one object a line, {"log": text, "stream": name, "time": RFC 3339}."""
 
-import errno
 import os
 from json.encoder import encode_basestring_ascii
 
@@ -40,7 +39,10 @@ class LogFile:
             self._write_all("".join(entries).encode())
 
     def _write_all(self, content: bytes) -> None:
-        """Write, or lose what does not fit on a full disk: a container goes on without its log, which says so later."""
+        """Write, or lose what cannot be written (a full disk, a quota, a limit, a server that is gone).
+
+        A container goes on without its log, which says so when it can be written again.
+        """
         view = memoryview(content)
         if self._lost:
             notice = f"[log lost: {self._lost}]\\n"
@@ -50,9 +52,7 @@ class LogFile:
                 view = view[os.write(self._descriptor, view) :]
             self._lost = ""
         except OSError as error:
-            if error.errno not in (errno.ENOSPC, errno.EDQUOT, errno.EIO):
-                raise
-            self._lost = os.strerror(error.errno)
+            self._lost = os.strerror(error.errno or 0)
 
 
 def _split(content: bytes) -> list[bytes]:

@@ -9,9 +9,14 @@ WRITABLE: Final = select.EPOLLOUT
 
 
 class Loop:
-    """Calls back with the event mask until `stop`."""
+    """Calls back with the event mask until `stop`.
 
-    def __init__(self) -> None:
+    What a callback raises goes to `on_failure`, and its descriptor is watched no longer: one broken stream or client must not
+    end the others.
+    """
+
+    def __init__(self, on_failure: Callable[[Exception], None]) -> None:
+        self._on_failure = on_failure
         self._epoll = select.epoll()
         self._callbacks: dict[int, Callable[[int], None]] = {}
         self._masks: dict[int, int] = {}
@@ -46,4 +51,8 @@ class Loop:
         for descriptor, events in self._epoll.poll(seconds):
             callback = self._callbacks.get(descriptor)  # an earlier callback of this round may have forgotten it
             if callback is not None:
-                callback(events)
+                try:
+                    callback(events)
+                except Exception as error:
+                    self.forget(descriptor)
+                    self._on_failure(error)

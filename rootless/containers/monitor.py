@@ -23,9 +23,10 @@ from rootless.containers.streams import Streams
 from rootless.errors import CannotInvoke, CommandNotFound, RlError, os_error_text
 from rootless.linux.process import ProcessId, become_subreaper, boot_id, close_all_except, identify, set_command_line, set_name
 from rootless.linux.sockets import socket
-from rootless.locations import Locations
+from rootless.locations import Locations, fallback_runtime_dir
 from rootless.namespaces.parent import remove_member
 from rootless.runtime import launch
+from rootless.runtime.process import complete
 from rootless.runtime.stage import StagePlan
 from rootless.storage import drivers, trash
 
@@ -57,23 +58,39 @@ def _be_monitor(
         set_name(b"rl-monitor")
         set_command_line(f"rl monitor {document['Name'].lstrip('/')} {document['Id'][:12]}".encode())
         become_subreaper()
-        signal.signal(signal.SIGHUP, signal.SIG_IGN)
-        signal.signal(signal.SIGINT, signal.SIG_IGN)
-        signal.signal(signal.SIGPIPE, signal.SIG_IGN)
-        signal.set_wakeup_fd(-1)
+        _settle_signals()
+        os.umask(0o022)  # the container's name files and mount points are for all of its users
         close_all_except({0, 1, 2, starter.fileno(), *({lock.descriptor} if lock.descriptor >= 0 else ())})
         errors = _redirect_streams(f"{locations.containers}/{document['Id']}/{_ENGINE_LOG}")
         Monitor(locations, document, lock, errors).run(starter, console_size)
         status = 0
-    except (RlError, OSError) as error:
-        text = os_error_text(error) if isinstance(error, OSError) else str(error)
-        os.write(2, f"monitor: {text}\n".encode())
-    except Exception:  # a defect of ours: with the traceback in engine.log it can be found
-        import traceback
-
-        os.write(2, traceback.format_exc().encode())
+    except Exception as error:  # our last chance to tell
+        _log_failure(error)
     finally:
         os._exit(status)
+
+
+def _settle_signals() -> None:
+    """Ignore what a terminal or a log-out sends, and let the rest come that the starter has held back (see `lifecycle.held`)."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGPIPE):
+        signal.signal(number, signal.SIG_IGN)
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    signal.set_wakeup_fd(-1)
+    signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _log_failure(error: Exception) -> None:
+    """Write an error to engine.log, our standard error; a defect of ours with its traceback, so that it can be found."""
+    if isinstance(error, RlError):
+        text = error.message
+    elif isinstance(error, OSError):
+        text = os_error_text(error)
+    else:
+        import traceback
+
+        text = "".join(traceback.format_exception(error)).rstrip()
+    with contextlib.suppress(OSError):  # a full disk: nothing else can be told it
+        os.write(2, f"monitor: {text}\n".encode())
 
 
 def _redirect_streams(path: str) -> int:
@@ -95,16 +112,17 @@ class Monitor:
         self._lock = lock
         self._store = ContainerStore(locations)
         self._folder = self._store.folder(document["Id"])
-        self._loop = Loop()
+        self._loop = Loop(_log_failure)
         self._streams = Streams(self._loop, document["LogPath"])
         # Docker's StdinOnce: the input of `run -i` ends with the command that was attached first.
         lost = self._streams.end_input if document["Config"]["StdinOnce"] else lambda: None
         streams = self._streams
-        actions = Actions(streams.write_input, streams.end_input, lost, streams.resize, streams.resume_output)
+        actions = Actions(streams.write_input, streams.end_input, lost, streams.resize, streams.resume_output, self._on_client_left)
         self._clients = Clients(self._loop, actions)
         self._streams.connect(self._clients)
         self._servers = Servers(locations, self._loop, errors, self._on_server_lost)
-        self._endpoint = Endpoint(self._loop, locations.runtime_dir, document["Id"], self._clients.add)
+        runtime_dirs = [locations.runtime_dir, fallback_runtime_dir(os.geteuid())]
+        self._endpoint = Endpoint(self._loop, runtime_dirs, document["Id"], self._clients.add)
         self._init: ProcessId | None = None
         self._pidfd = -1
         self._error = ""
@@ -118,6 +136,10 @@ class Monitor:
             self._start(console_size)
         except (RlError, OSError) as error:
             self._report_failure(error)
+            return
+        except Exception as error:  # a defect of ours: who waits must learn of it, too
+            _log_failure(error)
+            self._report_failure(RlError(f"a defect of rl: {error!r}"))
             return
         self._clients.reply_to_starter({})
         while not self._ended:
@@ -136,10 +158,10 @@ class Monitor:
         self._servers.guard(created.pidfd)
         if created.master is not None:
             self._streams.take_terminal(created.master)
-        self._endpoint.open()
+        self._endpoint.open(self._note_moved)
         self._note_running(created.init)
         entry = launch.start(created)
-        bundle.write_config(self._folder, {**prepared.spec, "process": created.process})
+        bundle.write_config(self._folder, {**prepared.spec, "process": complete(prepared.spec["process"], created.known)})
         if entry != created.init:
             self._document["Rl"]["Entry"] = list(entry)
             documents.write(self._folder, self._document)
@@ -164,10 +186,18 @@ class Monitor:
     def _note_running(self, init: ProcessId) -> None:
         """Write down who runs where, before init is let go: from then on a reader can tell whether we live."""
         own = self._document["Rl"]
-        own["Node"], own["BootId"], own["RuntimeDir"] = os.uname().nodename, boot_id(), self._locations.runtime_dir
+        own["Node"], own["BootId"], own["RuntimeDir"] = os.uname().nodename, boot_id(), self._endpoint.folder
         own["Monitor"], own["Init"], own["Entry"] = list(identify(os.getpid())), list(init), list(init)
         documents.set_running(self._document["State"], init.pid, clock.now())
         documents.write(self._folder, self._document)
+
+    def _note_moved(self) -> None:
+        """Write down where the socket is now."""
+        self._document["Rl"]["RuntimeDir"] = self._endpoint.folder
+        documents.write(self._folder, self._document)
+
+    def _on_client_left(self) -> None:
+        self._endpoint.resume()
 
     def _report_failure(self, error: RlError | OSError) -> None:
         """Note a start that failed, tell the starter, and take everything down."""
@@ -242,7 +272,10 @@ class Monitor:
         own["Monitor"] = own["Init"] = own["Entry"] = None
         if self._document["HostConfig"]["AutoRemove"]:
             return self._store.remove_record(self._document)
-        documents.write(self._folder, self._document)
+        try:
+            documents.write(self._folder, self._document)
+        except OSError as error:  # whoever reads the record next finds us gone, and notes an end
+            _log_failure(error)
         return None
 
     def _delete(self, trashed: str | None) -> None:

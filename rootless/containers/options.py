@@ -20,6 +20,8 @@ _MOUNT_KEYS = {
     "tmpfs-mode": "mode",
 }
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
+_MAX_HOSTNAME = 64  # sethostname(2), HOST_NAME_MAX
+_LABEL_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_")
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -119,6 +121,8 @@ def _check_target(target: str, text: str) -> None:
         raise InvalidInput(f'invalid mount "{text}": the path in the container must be absolute, not "{target}"')
     if os.path.normpath(target) in ("/", "//"):
         raise InvalidInput(f'invalid mount "{text}": the destination cannot be /')
+    if os.path.normpath(target).split("/")[1] == "proc":
+        raise InvalidInput(f'invalid mount "{text}": nothing can be mounted inside /proc', "choose another path in the container")
 
 
 def _refuse(fields: Mapping[str, str], keys: Sequence[str], kind: str, text: str) -> None:
@@ -142,6 +146,20 @@ def _size(value: str, text: str) -> int:
     if not number.isdecimal() or unit not in _UNITS:
         raise InvalidInput(f'invalid tmpfs-size "{value}" in the mount {text}', "give bytes, or a number with k, m or g")
     return int(number) * _UNITS[unit]
+
+
+def check_hostname(name: str) -> None:
+    """Raise `InvalidInput` unless `name` is a host name: RFC 1123 labels, and no longer than the kernel takes."""
+    labels = name.removesuffix(".").split(".")
+    if len(name) > _MAX_HOSTNAME or not all(_is_label(label) for label in labels):
+        raise InvalidInput(
+            f"invalid hostname: {name[:100]!r}",
+            f"give letters, digits and hyphens, in parts between dots, {_MAX_HOSTNAME} characters at most",
+        )
+
+
+def _is_label(text: str) -> bool:
+    return bool(text) and set(text) <= _LABEL_CHARACTERS and not text.startswith("-") and not text.endswith("-")
 
 
 def read_env_file(path: str, environ: Mapping[str, str]) -> list[str]:

@@ -15,6 +15,7 @@ from rootless.containers.documents import Document
 from rootless.containers.helpers import Helper
 from rootless.containers.loop import READABLE, Loop
 from rootless.errors import RlError
+from rootless.linux.process import wait_readable
 from rootless.linux.sockets import socket
 from rootless.locations import Locations
 from rootless.networks import modes
@@ -73,7 +74,7 @@ class Servers:
     def why_lost(self) -> str:
         """Return why the container ended if its root was lost before we noticed: init may be killed by a fault on a page first."""
         union = self._helpers.get(_UNION)
-        if union is None or not select.select([union.descriptor], [], [], 0)[0]:
+        if union is None or not wait_readable(union.descriptor, 0):
             return ""
         try:
             self._take_union_answer(union)
@@ -120,8 +121,8 @@ class Servers:
         stack.request("attach", [self._tap], **modes.attach_request(self._private))
 
     def _guard(self, name: str, helper: Helper) -> None:
-        helper.request("guard", [self._pidfd])
         self._loop.watch(helper.descriptor, READABLE, lambda _events: self._on_answer(name, helper))
+        helper.request("guard", [self._pidfd])
 
     def _on_answer(self, name: str, helper: Helper) -> None:
         if name == _UNION:
@@ -157,7 +158,11 @@ class Servers:
             return
         self._restarts += 1
         self._say(f"{_STACK} died and is started again")
-        self._execute(_STACK)
+        try:
+            self._execute(_STACK)
+        except (RlError, OSError) as error:
+            self._say(f"{_STACK} cannot be started again, and the container goes on without a network: {error}")
+            return
         stack = self._helpers[_STACK]
         self._attach(stack)
         self._guard(_STACK, stack)

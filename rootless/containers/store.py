@@ -7,14 +7,14 @@ the document says exited, 137, and `--rm` is completed. One of another node is s
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Final
 
 from rootless.containers import clock, documents
 from rootless.containers.addresses import remove_stale_socket
 from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
-from rootless.errors import InUse, InvalidInput, NoSuchObject
+from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject
 from rootless.linux.process import ProcessId, boot_id, is_alive, send_signal, wait_for_end
 from rootless.locations import Locations
 
@@ -40,27 +40,41 @@ class ContainerStore:
 
         Raises `NoSuchObject`, or `InvalidInput` for an ambiguous prefix.
         """
-        document = self._read(self._id_of(name_or_id))
+        document = self._read(self.id_of(name_or_id))
         if document is None:
             raise _no_such(name_or_id)
         return document
 
-    def list(self) -> list[Document]:
-        """Return all containers, newest first, repaired if need be; one that vanishes meanwhile is left out."""
-        found = [document for container_id in self._ids() if (document := self._read(container_id)) is not None]
+    def list(self, on_damaged: Callable[[DamagedRecord], None] = lambda _error: None) -> list[Document]:
+        """Return all containers, newest first, repaired if need be; one that vanishes meanwhile is left out.
+
+        So is one whose record is damaged; `on_damaged` is told of it.
+        """
+        found = []
+        for container_id in self.ids():
+            try:
+                document = self._read(container_id)
+            except DamagedRecord as error:
+                on_damaged(error)
+            else:
+                if document is not None:
+                    found.append(document)
         return sorted(found, key=lambda document: document["Created"], reverse=True)
 
-    def _ids(self) -> Iterator[str]:
+    def ids(self) -> Iterator[str]:
+        """Yield the IDs of all containers, and of folders whose container is being made."""
         with contextlib.suppress(FileNotFoundError):
             yield from (name for name in os.listdir(self.locations.containers) if len(name) == _ID_LENGTH)
 
-    def _id_of(self, name_or_id: str) -> str:
+    def id_of(self, name_or_id: str) -> str:
+        """Return the ID that a name, an ID or its prefix means; reads no record. Raises as `find`."""
         if "/" in name_or_id.strip("/") or not name_or_id.strip("/"):
             raise _no_such(name_or_id)
+        self._restore_names()
         try:
             return os.readlink(f"{self.locations.names}/{name_or_id.strip('/')}")
         except OSError:  # no such name (or a folder's own entry such as ".."): it may be an ID
-            matching = [one for one in self._ids() if one.startswith(name_or_id)]
+            matching = [one for one in self.ids() if one.startswith(name_or_id)]
         if len(matching) > 1:
             raise InvalidInput(f"several containers have an ID that begins with {name_or_id}", "give more of it")
         if not matching:
@@ -75,8 +89,20 @@ class ContainerStore:
             return None
         return self._repair(folder, document) if self._needs_repair(document) else document
 
+    def _restore_names(self) -> None:
+        """Make the folder of names again from the records, should it be lost."""
+        if os.path.isdir(self.locations.names) or not os.path.isdir(self.locations.containers):
+            return
+        os.makedirs(self.locations.names, 0o700, exist_ok=True)
+        for container_id in self.ids():
+            with contextlib.suppress(FileNotFoundError, FileExistsError, DamagedRecord):  # no name to be had from that
+                name = documents.read(self.folder(container_id))["Name"].lstrip("/")
+                os.symlink(container_id, f"{self.locations.names}/{name}")
+
     def _needs_repair(self, document: Document) -> bool:
         own = document["Rl"]
+        if _was_abandoned(document):
+            return True
         if not document["State"]["Running"] or not is_of_this_node(document):
             return False
         return own["BootId"] != boot_id() or own["Monitor"] is None or not is_alive(ProcessId(*own["Monitor"]))
@@ -93,6 +119,9 @@ class ContainerStore:
         try:
             if not self._needs_repair(document):
                 return document
+            if _was_abandoned(document):
+                self.remove(document)
+                return None
             own = document["Rl"]
             rebooted = own["BootId"] != boot_id()
             if not rebooted and own["Init"] is not None:
@@ -125,6 +154,7 @@ class ContainerStore:
     def claim_name(self, name: str, container_id: str) -> None:
         """Claim a name for a container. Raises `InvalidInput`, or `InUse` when another container has it."""
         check_name(name)
+        self._restore_names()
         os.makedirs(self.locations.names, 0o700, exist_ok=True)
         path = f"{self.locations.names}/{name}"
         for _attempt in range(2):
@@ -166,6 +196,12 @@ class ContainerStore:
         with contextlib.suppress(FileNotFoundError):  # already given up by whoever was here first
             if os.readlink(path) == container_id:
                 os.unlink(path)
+
+
+def _was_abandoned(document: Document) -> bool:
+    """Tell whether `run --rm` was killed before it had started the container; whoever gets the lock then removes it."""
+    state = document["State"]
+    return state["Status"] == "created" and document["HostConfig"]["AutoRemove"] and document["Rl"].get("ByRun", False)
 
 
 def check_name(name: str) -> None:

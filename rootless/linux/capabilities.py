@@ -3,6 +3,7 @@
 A set is an `int` used as a bit mask: bit N is capability number N, as in `CapEff:` of /proc/PID/status.
 """
 
+import errno
 import struct
 from collections.abc import Iterable
 from typing import Final, NamedTuple
@@ -91,10 +92,25 @@ def from_mask(mask: int) -> list[str]:
     return [name for number, name in enumerate(NAMES) if mask >> number & 1]
 
 
-def last_capability(proc: str = "/proc") -> int:
-    """Return the running kernel's highest capability number (cap_last_cap)."""
-    with open(f"{proc}/sys/kernel/cap_last_cap", "rb") as file:
-        return int(file.read())
+def last_capability() -> int:
+    """Return the running kernel's highest capability number, by asking for each: a container's /proc could tell anything."""
+    number = len(NAMES) - 1
+    while _is_known(number + 1):
+        number += 1
+    while not _is_known(number):
+        number -= 1
+    return number
+
+
+def _is_known(number: int) -> bool:
+    """Tell whether the kernel has a capability with this number (prctl(2), PR_CAPBSET_READ)."""
+    try:
+        call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0)
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        return False
+    return True
 
 
 def get() -> CapabilitySets:
@@ -117,13 +133,13 @@ def bounding(last: int) -> int:
     return sum(1 << number for number in range(last + 1) if call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0))
 
 
-def limit_bounding(keep: int, last: int) -> None:
-    """Drop every capability up to number `last` that is not in `keep` from the bounding set.
+def limit_bounding(keep: int) -> None:
+    """Drop every capability that is not in `keep` from the bounding set.
 
     Needs CAP_SETPCAP unless there is nothing to drop. What the kernel knows and `NAMES` does not is dropped as well.
     Raises `OSError`.
     """
-    for number in range(last + 1):
+    for number in range(last_capability() + 1):
         if not keep >> number & 1 and call("prctl", _PR_CAPBSET_READ, number, 0, 0, 0):
             call("prctl", _PR_CAPBSET_DROP, number, 0, 0, 0)
 

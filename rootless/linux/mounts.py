@@ -3,6 +3,7 @@
 The descriptor-based calls never resolve a path of the container twice: what was opened safely is what is mounted upon.
 """
 
+import os
 import struct
 from typing import Final
 
@@ -40,18 +41,18 @@ MOUNT_ATTR_NOEXEC: Final = 8
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, data: str | None = None) -> None:
     """Mount a file system of type `kind` (mount(2))."""
-    arguments = [None if text is None else text.encode() for text in (source, target, kind)]
-    libc.call("mount", *arguments, flags, None if data is None else data.encode(), path=target)
+    arguments = [None if text is None else os.fsencode(text) for text in (source, target, kind)]
+    libc.call("mount", *arguments, flags, None if data is None else os.fsencode(data), path=target)
 
 
 def unmount(target: str, flags: int = 0) -> None:
     """Unmount what is at `target` (umount2(2))."""
-    libc.call("umount2", target.encode(), flags, path=target)
+    libc.call("umount2", os.fsencode(target), flags, path=target)
 
 
 def pivot_root(new_root: str, put_old: str) -> None:
     """Make `new_root` the root and hang the old one at `put_old`; both may be "." (pivot_root(2), NOTES)."""
-    libc.system_call("pivot_root", libc.sys_pivot_root(), new_root.encode(), put_old.encode(), path=new_root)
+    libc.system_call("pivot_root", libc.sys_pivot_root(), os.fsencode(new_root), os.fsencode(put_old), path=new_root)
 
 
 def clone_tree(path: str, recursive: bool, directory: int | None = None) -> int:
@@ -61,7 +62,7 @@ def clone_tree(path: str, recursive: bool, directory: int | None = None) -> int:
     """
     flags = _OPEN_TREE_CLONE | _OPEN_TREE_CLOEXEC | (_AT_RECURSIVE if recursive else 0) | (0 if path else _AT_EMPTY_PATH)
     where = _AT_FDCWD if directory is None else directory
-    return libc.system_call("open_tree", libc.SYS_OPEN_TREE, where, path.encode(), flags, path=path)
+    return libc.system_call("open_tree", libc.SYS_OPEN_TREE, where, os.fsencode(path), flags, path=path)
 
 
 def attach_tree(tree: int, target: int, name: str) -> None:

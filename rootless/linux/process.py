@@ -81,11 +81,16 @@ def wait_for_end(process: ProcessId, seconds: float | None) -> bool:
     if descriptor is None:
         return True
     try:
-        poll = select.poll()
-        poll.register(descriptor, select.POLLIN)
-        return bool(poll.poll(None if seconds is None else int(seconds * 1000)))
+        return wait_readable(descriptor, seconds)
     finally:
         os.close(descriptor)
+
+
+def wait_readable(descriptor: int, seconds: float | None) -> bool:
+    """Wait until a descriptor has something to read (a pidfd: until its process has ended); False when the time is over first."""
+    poll = select.poll()
+    poll.register(descriptor, select.POLLIN)
+    return bool(poll.poll(None if seconds is None else int(seconds * 1000)))
 
 
 def _stat_fields(pid: int) -> list[bytes] | None:

@@ -5,11 +5,14 @@ The standard `socket` module makes enumerations of all constants when imported (
 
 import array
 import contextlib
+import errno
 import os
 from _socket import (
     AF_UNIX,
     CMSG_SPACE,
     MSG_CMSG_CLOEXEC,
+    MSG_CTRUNC,
+    MSG_TRUNC,
     SCM_RIGHTS,
     SHUT_WR,
     SO_ERROR,
@@ -44,20 +47,29 @@ def stream_pair() -> tuple[socket, socket]:
 
 
 def send_packet(sock: socket, payload: bytes, descriptors: Sequence[int] = ()) -> None:
-    """Send one packet, with at most `MAX_DESCRIPTORS` descriptors."""
+    """Send one packet of at most `MAX_PACKET` bytes, with at most `MAX_DESCRIPTORS` descriptors. Raises `OSError` (EMSGSIZE)."""
+    if len(payload) > MAX_PACKET:
+        raise OSError(errno.EMSGSIZE, f"{os.strerror(errno.EMSGSIZE)}: {len(payload)} bytes")
     rights = [(SOL_SOCKET, SCM_RIGHTS, array.array("i", descriptors))] if descriptors else []
     sock.sendmsg([payload], rights)
 
 
 def receive_packet(sock: socket) -> tuple[bytes, list[int]]:
-    """Return the next packet and its descriptors, which the caller closes; an empty packet is the end of file."""
-    payload, ancillary, _flags, _address = sock.recvmsg(
+    """Return the next packet and its descriptors, which the caller closes; an empty packet is the end of file.
+
+    Raises `OSError` (EMSGSIZE) where a part of it would be lost.
+    """
+    payload, ancillary, flags, _address = sock.recvmsg(
         MAX_PACKET, CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize), MSG_CMSG_CLOEXEC
     )
     descriptors = array.array("i")
     for level, kind, content in ancillary:
         if (level, kind) == (SOL_SOCKET, SCM_RIGHTS):
             descriptors.frombytes(content[: len(content) - len(content) % descriptors.itemsize])
+    if flags & (MSG_TRUNC | MSG_CTRUNC):
+        for descriptor in descriptors:
+            os.close(descriptor)
+        raise OSError(errno.EMSGSIZE, os.strerror(errno.EMSGSIZE))
     return payload, list(descriptors)
 
 

@@ -3,11 +3,14 @@
 import contextlib
 import json
 from collections.abc import Sequence
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rootless import errors
 from rootless.errors import RlError, os_error_text
 from rootless.linux.sockets import receive_packet, send_packet, socket
+
+_MAX_TEXT: Final = 4000
+"""Characters of an error that are sent: what failed may be named by kilobytes of the user's."""
 
 
 class Message(NamedTuple):
@@ -42,10 +45,10 @@ def send_error(sock: socket, error: Exception, doing: str) -> None:
     """
     with contextlib.suppress(BrokenPipeError, ConnectionResetError):
         if isinstance(error, RlError):
-            send(sock, "error", kind=type(error).__name__, message=error.message, hint=error.hint)
+            send(sock, "error", kind=type(error).__name__, message=error.message[:_MAX_TEXT], hint=error.hint)
         else:
             text = os_error_text(error) if isinstance(error, OSError) else f"a defect of rl: {error!r}"
-            send(sock, "error", kind="RlError", message=f"{doing}: {text}", hint=None)
+            send(sock, "error", kind="RlError", message=f"{doing}: {text}"[:_MAX_TEXT], hint=None)
 
 
 def to_exception(message: Message) -> RlError:

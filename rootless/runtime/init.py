@@ -11,6 +11,7 @@ import signal
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from rootless.errors import CannotInvoke
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except, set_parent_death_signal
 from rootless.linux.sockets import socket
@@ -61,13 +62,20 @@ def _set_up(plan: InitPlan, sync: socket) -> None:
     _change_root(root)
     _write_kernel_settings(spec)
     if process["cwd"] != "/":
-        mounting.make_folder(root, process["cwd"])
+        _make_working_folder(root, process["cwd"])
     if spec["root"].get("readonly"):
         mounts.set_attributes(root, mounts.MOUNT_ATTR_RDONLY, False, "/")
     _connect_streams(plan, terminal)
     os.close(root)
     close_all_except({0, 1, 2, sync.fileno()})
     become(process, plan.seccomp_filter, single_id=plan.single_id)
+
+
+def _make_working_folder(root: int, cwd: str) -> None:
+    try:
+        mounting.make_folder(root, cwd)
+    except OSError as error:
+        raise CannotInvoke(f'cannot use the working directory "{cwd}": {os.strerror(error.errno or 0)}') from None
 
 
 def _mount(plan: InitPlan) -> int:

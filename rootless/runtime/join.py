@@ -24,8 +24,7 @@ from rootless.linux.process import close_all_except
 from rootless.linux.sockets import packet_pair, socket
 from rootless.runtime import channel, console
 from rootless.runtime.isolation import close_interpreter
-from rootless.runtime.process import SeccompFilter, become, execute
-from rootless.runtime.security import oci_capabilities
+from rootless.runtime.process import SeccompFilter, become, complete, completion, execute
 from rootless.runtime.users import resolve
 
 _JOINED = (
@@ -43,7 +42,7 @@ class JoinPlan(NamedTuple):
     """What a process in a running container needs."""
 
     entry_pidfd: int  # of a process whose namespaces are joined
-    process: dict[str, Any]  # the OCI process; user and capabilities are filled in inside
+    process: dict[str, Any]  # the OCI process; it is completed inside
     user: str
     capability_names: tuple[str, ...]
     seccomp_filter: SeccompFilter | None
@@ -121,7 +120,7 @@ def _be_process(plan: JoinPlan, sync: socket) -> NoReturn:
         os.setresgid(0, 0, 0)
         os.setresuid(0, 0, 0)
         process = _resolve_user(plan, root)
-        _connect_streams(plan, root, sync)
+        _connect_streams(plan, process["user"]["uid"], root, sync)
         os.close(root)
         close_all_except({0, 1, 2, sync.fileno()})
         become(process, plan.seccomp_filter, single_id=single_id)
@@ -133,18 +132,12 @@ def _be_process(plan: JoinPlan, sync: socket) -> NoReturn:
 
 
 def _resolve_user(plan: JoinPlan, root: int) -> Mapping[str, Any]:
-    user = resolve(root, plan.user)
-    process = plan.process
-    process["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.additional_gids)}
-    process["capabilities"] = oci_capabilities(plan.capability_names, user.uid)
-    if not any(entry.startswith("HOME=") for entry in process["env"]):
-        process["env"].append(f"HOME={user.home or '/'}")
-    return process
+    return complete(plan.process, completion(plan.capability_names, resolve(root, plan.user), plan.process["env"]))
 
 
-def _connect_streams(plan: JoinPlan, root: int, sync: socket) -> None:
+def _connect_streams(plan: JoinPlan, uid: int, root: int, sync: socket) -> None:
     if plan.stdio is None:
-        terminal = console.open_terminal(root, plan.process["user"]["uid"])
+        terminal = console.open_terminal(root, uid)
         size = plan.process.get("consoleSize")
         if size:
             console.set_size(terminal.master, size["height"], size["width"])

@@ -21,7 +21,7 @@ class Created(NamedTuple):
     pidfd: int
     sync: socket
     master: int | None  # of the container's terminal
-    process: dict[str, Any]  # the OCI process as completed by the stage: user, capabilities, HOME
+    known: dict[str, Any]  # `process.completion` of the OCI process
 
 
 class Watcher(NamedTuple):
@@ -67,7 +67,7 @@ class _Progress:
         self._ready = False
         self._pidfd = -1
         self._master: int | None = None
-        self._process: dict[str, Any] = {}
+        self._known: dict[str, Any] = {}
 
     def follow(self, watcher: Watcher, interrupted: Callable[[socket], None]) -> Created:
         """Follow the events to `ready` and `created`: init may be faster than the stage that tells of it."""
@@ -92,7 +92,7 @@ class _Progress:
 
     def _note_created(self, message: channel.Message) -> None:
         (self._pidfd,) = message.descriptors
-        self._process = message.fields["process"]
+        self._known = message.fields["known"]
         self._reap()
         self._unreaped = [message.fields["stage"]]
         with contextlib.suppress(ProcessLookupError):  # it ended already: the next event says why
@@ -102,7 +102,7 @@ class _Progress:
         self._reap()
         if self._init is None:
             raise RlError("the container's init ended before it was ready")
-        return Created(self._init, self._pidfd, self._sync, self._master, self._process)
+        return Created(self._init, self._pidfd, self._sync, self._master, self._known)
 
     def _reap(self) -> None:
         while self._unreaped:

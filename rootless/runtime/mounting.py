@@ -43,6 +43,7 @@ _ATTRIBUTES: Final = {
     mounts.MS_NODEV: mounts.MOUNT_ATTR_NODEV,
     mounts.MS_NOEXEC: mounts.MOUNT_ATTR_NOEXEC,
 }
+_MAX_LINKS: Final = 40  # as the kernel's own limit, path_resolution(7)
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS: Final = {
     "fd": "/proc/self/fd",
@@ -100,7 +101,12 @@ def _explained(error: OSError, request: Mapping[str, Any]) -> RlError:
     destination, source = request["destination"], request.get("source")
     if error.errno == errno.ENOENT and error.filename == source:
         return InvalidInput(f"cannot mount {source} at {destination}: the source does not exist", "create it first")
-    return RlError(f"cannot mount {source or request.get('type')} at {destination}: {error.strerror}")
+    hint = None
+    if error.errno in (errno.EINVAL, errno.ENOTDIR):  # from move_mount(2) and from mount(2)
+        hint = "a folder can be mounted upon a folder only, and a file upon a file"
+    elif error.errno == errno.ELOOP:
+        hint = "the image has symbolic links there that lead in a circle, or that must not be followed"
+    return RlError(f"cannot mount {source or request.get('type')} at {destination}: {error.strerror}", hint)
 
 
 def _bind(root: int, source: str, destination: str, options: MountOptions) -> None:
@@ -172,21 +178,45 @@ def populate_dev(root: int) -> None:
 
 
 def open_target(root: int, destination: str, *, is_folder: bool) -> int:
-    """Return an O_PATH descriptor of a mount's destination, made with its folders where the image lacks it."""
-    try:
-        return open_in_root(root, destination, os.O_PATH)
-    except FileNotFoundError:
-        pass  # made below
-    folder, _, name = destination.strip("/").rpartition("/")
+    """Return an O_PATH descriptor of a mount's destination, made with its folders where the image lacks it.
+
+    A symbolic link to nothing has its target made, inside the root: images have /etc/resolv.conf as one into /run.
+    """
+    for _link in range(_MAX_LINKS):
+        try:
+            return open_in_root(root, destination, os.O_PATH)
+        except FileNotFoundError:
+            destination = _make_target(root, destination, is_folder=is_folder)
+    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), destination)
+
+
+def _make_target(root: int, destination: str, *, is_folder: bool) -> str:
+    """Make the last component of a destination with the folders above it; returns where a link in its place leads instead."""
+    folder, _, name = destination.rstrip("/").rpartition("/")
     parent = _make_folders(root, folder)
     try:
+        link = _link_target(parent, name)
+        if link is not None:
+            return link if link.startswith("/") else f"{folder}/{link}"
+        if name in (".", ".."):
+            return destination  # of a link; the folders above it are what was missing
         if is_folder:
             os.mkdir(name, 0o755, dir_fd=parent)
         else:
             os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
     finally:
         os.close(parent)
-    return open_in_root(root, destination, os.O_PATH)
+    return destination
+
+
+def _link_target(folder: int, name: str) -> str | None:
+    """Return where a symbolic link leads, or None for anything else, or nothing, under that name."""
+    try:
+        return os.readlink(name, dir_fd=folder)
+    except OSError as error:
+        if error.errno not in (errno.EINVAL, errno.ENOENT):
+            raise
+        return None
 
 
 def make_folder(root: int, path: str) -> None:
@@ -197,18 +227,32 @@ def make_folder(root: int, path: str) -> None:
 def _make_folders(root: int, path: str) -> int:
     """Return a descriptor of `path` below the root, making what is missing, one component at a time."""
     current = open_in_root(root, ".", os.O_RDONLY | os.O_DIRECTORY)
-    walked = ""
-    for component in path.split("/"):
+    walked, links = "", 0
+    ahead = path.split("/")[::-1]
+    while ahead:
+        component = ahead.pop()
         if component in ("", "."):
             continue
-        walked = f"{walked}/{component}"
+        link = None
         try:
-            following = open_in_root(root, walked, os.O_RDONLY | os.O_DIRECTORY)
+            following = open_in_root(root, f"{walked}/{component}", os.O_RDONLY | os.O_DIRECTORY)
         except FileNotFoundError:
-            os.mkdir(component, 0o755, dir_fd=current)
-            following = open_in_root(root, walked, os.O_RDONLY | os.O_DIRECTORY)
+            link = _link_target(current, component)
+            if link is None:
+                os.mkdir(component, 0o755, dir_fd=current)
+                following = open_in_root(root, f"{walked}/{component}", os.O_RDONLY | os.O_DIRECTORY)
+            else:
+                following = open_in_root(root, "/" if link.startswith("/") else walked or "/", os.O_RDONLY | os.O_DIRECTORY)
         os.close(current)
         current = following
+        if link is None:
+            walked = f"{walked}/{component}"
+            continue
+        links += 1
+        if links == _MAX_LINKS:
+            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
+        walked = "" if link.startswith("/") else walked
+        ahead.extend(link.split("/")[::-1])
     return current
 
 

@@ -8,12 +8,14 @@ import errno
 import os
 import resource
 import signal
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from rootless.errors import CannotInvoke, CommandNotFound, NodeLacks
 from rootless.linux import capabilities, seccomp
 from rootless.linux.process import set_parent_death_signal
+from rootless.runtime.security import oci_capabilities
+from rootless.runtime.users import ContainerUser
 
 _CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _RLIMIT_PREFIX: Final = "RLIMIT_"
@@ -44,7 +46,7 @@ def become(process: Mapping[str, Any], seccomp_filter: SeccompFilter | None, *, 
         seccomp_filter.install()
     sets = process.get("capabilities") or {}
     masks = {name: capabilities.to_mask(sets.get(name) or ()) for name in _CAPABILITY_SETS}
-    capabilities.limit_bounding(masks["bounding"], capabilities.last_capability())
+    capabilities.limit_bounding(masks["bounding"])
     _change_user(process["user"], single_id=single_id)
     if process["user"]["uid"] == 0:  # for others the change of user has cleared all three
         capabilities.set_process(masks["effective"], masks["permitted"], masks["inheritable"])
@@ -52,6 +54,21 @@ def become(process: Mapping[str, Any], seccomp_filter: SeccompFilter | None, *, 
         capabilities.set_ambient(masks["ambient"])
     if no_new_privileges and seccomp_filter is not None:
         seccomp_filter.install()
+
+
+def completion(capability_names: Sequence[str], user: ContainerUser, environment: Sequence[str]) -> dict[str, Any]:
+    """Return what becomes known of an OCI process inside only: its user, capabilities, and HOME unless `environment` sets it."""
+    home = [] if any(entry.startswith("HOME=") for entry in environment) else [f"HOME={user.home or '/'}"]
+    return {
+        "user": {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.additional_gids)},
+        "capabilities": oci_capabilities(capability_names, user.uid),
+        "env": home,
+    }
+
+
+def complete(process: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
+    """Return an OCI process with a `completion` put in."""
+    return {**process, **known, "env": [*process["env"], *known["env"]]}
 
 
 def _change_user(user: Mapping[str, Any], *, single_id: bool) -> None:
@@ -72,8 +89,8 @@ def _change_user(user: Mapping[str, Any], *, single_id: bool) -> None:
 
 
 def reset_signals() -> None:
-    """Undo what the interpreter does to signals, which would be inherited: SIGPIPE, SIGXFSZ ignored; none stays blocked."""
-    for number in (signal.SIGPIPE, signal.SIGXFSZ, signal.SIGINT):
+    """Give every signal its default action, and block none: ignored ones would be inherited from the interpreter, or from nohup."""
+    for number in signal.valid_signals() - {signal.SIGKILL, signal.SIGSTOP}:
         signal.signal(number, signal.SIG_DFL)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
 
@@ -107,6 +124,8 @@ def _change_folder(cwd: str) -> None:
 
 def _execute_from_path(arguments: list[str], environment: dict[str, str]) -> NoReturn:
     command = arguments[0]
+    if not command:
+        raise CommandNotFound('exec: "": executable file not found in $PATH')
     denied: OSError | None = None
     for path in _candidates(command, environment.get("PATH", _DEFAULT_PATH)):
         try:

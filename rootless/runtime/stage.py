@@ -39,8 +39,7 @@ from rootless.namespaces.idmap import write_by_kernel
 from rootless.namespaces.parent import child_maps, current_maps_are_single
 from rootless.runtime import channel, init
 from rootless.runtime.isolation import close_interpreter
-from rootless.runtime.process import SeccompFilter
-from rootless.runtime.security import oci_capabilities
+from rootless.runtime.process import SeccompFilter, complete, completion
 from rootless.runtime.users import resolve
 
 # What T itself unshares before it forks init; the rest of the OCI namespaces is made by T earlier (user, mount, network) or by I.
@@ -50,7 +49,7 @@ _BEFORE_FORK = ("pid", "ipc", "uts")
 class StagePlan(NamedTuple):
     """What the stages need to make one container; callables run in T, as the container's root."""
 
-    spec: dict[str, Any]  # the OCI config; T fills in process.user and process.capabilities
+    spec: dict[str, Any]  # the OCI config; T completes its process
     root: str
     user: str  # as in `-u`: resolved against the image's files in T
     capability_names: tuple[str, ...]
@@ -91,8 +90,7 @@ def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoRetu
         for descriptor in descriptors:
             os.close(descriptor)
         _make_network(plan, sync)
-        _resolve_user(plan)
-        _fork_init(plan, sync)
+        _fork_init(plan, sync, _resolve_user(plan))
     except Exception as error:  # also a defect of ours: who waits must learn of it
         channel.send_error(sync, error, "cannot make the container")
     finally:
@@ -125,28 +123,23 @@ def _make_network(plan: StagePlan, sync: socket) -> None:
         os.close(tap)
 
 
-def _resolve_user(plan: StagePlan) -> None:
-    """Turn `-u` into the OCI config's numbers, and set HOME as the image's passwd file has it, unless somebody set it."""
-    process = plan.spec["process"]
+def _resolve_user(plan: StagePlan) -> dict[str, Any]:
+    """Return what `-u` and the image's passwd and group files make of the OCI process."""
     root = os.open(plan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         user = resolve(root, plan.user)
     finally:
         os.close(root)
-    process["user"] = {"uid": user.uid, "gid": user.gid, "additionalGids": list(user.additional_gids)}
-    process["capabilities"] = oci_capabilities(plan.capability_names, user.uid)
-    if not any(entry.startswith("HOME=") for entry in process["env"]):
-        process["env"].append(f"HOME={user.home or '/'}")
+    return completion(plan.capability_names, user, plan.spec["process"]["env"])
 
 
-def _fork_init(plan: StagePlan, sync: socket) -> None:
+def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
     flags = 0
     for name in _BEFORE_FORK:
         if name in _namespace_types(plan.spec):
             flags |= namespaces.OCI_NAMES[name]
-    init_plan = init.InitPlan(
-        plan.spec, plan.root, plan.seccomp_filter, plan.stdio, current_maps_are_single(), plan.reaper
-    )
+    spec = {**plan.spec, "process": complete(plan.spec["process"], known)}
+    init_plan = init.InitPlan(spec, plan.root, plan.seccomp_filter, plan.stdio, current_maps_are_single(), plan.reaper)
     namespaces.unshare(flags)
     set_name(b"rl-init")
     set_command_line(b"rl init")
@@ -154,7 +147,7 @@ def _fork_init(plan: StagePlan, sync: socket) -> None:
     pid = os.fork()
     if pid == 0:
         init.run(init_plan, sync)
-    channel.send(sync, "created", [os.pidfd_open(pid)], init=pid, stage=os.getpid(), process=plan.spec["process"])
+    channel.send(sync, "created", [os.pidfd_open(pid)], init=pid, stage=os.getpid(), known=known)
 
 
 def _namespace_types(spec: Mapping[str, Any]) -> set[str]:

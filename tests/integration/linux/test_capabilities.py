@@ -20,7 +20,7 @@ def test_all_five_sets(in_child: InChild) -> None:
         last = capabilities.last_capability()
         everything = capabilities.get().permitted
         assert everything == (1 << last + 1) - 1
-        capabilities.limit_bounding(NET_RAW | CHOWN, last)
+        capabilities.limit_bounding(NET_RAW | CHOWN)
         capabilities.set_process(NET_RAW, NET_RAW | CHOWN, NET_RAW)
         capabilities.set_ambient(NET_RAW)
         return [*capabilities.get(), capabilities.bounding(last), capabilities.ambient(last)]
@@ -33,7 +33,7 @@ def test_more_than_permitted_is_refused(in_child: InChild) -> None:
         errors: list[int | None] = []
         for attempt in (
             lambda: capabilities.set_process(CHOWN, CHOWN, 0),
-            lambda: capabilities.limit_bounding(0, capabilities.last_capability()),
+            lambda: capabilities.limit_bounding(0),
             lambda: capabilities.set_ambient(CHOWN),
         ):
             try:
@@ -50,9 +50,9 @@ def test_an_empty_bounding_set_needs_no_privilege_to_stay(in_child: InChild) -> 
     def body() -> tuple[int, int]:
         call("unshare", CLONE_NEWUSER)
         last = capabilities.last_capability()
-        capabilities.limit_bounding(0, last)
+        capabilities.limit_bounding(0)
         capabilities.set_process(0, 0, 0)
-        capabilities.limit_bounding(0, last)
+        capabilities.limit_bounding(0)
         return capabilities.bounding(last), os.getpid()
 
     assert in_child(body)[0] == 0

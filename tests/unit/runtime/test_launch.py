@@ -33,10 +33,10 @@ def test_init_may_be_faster_than_the_stage_that_tells_of_it(order: tuple[str, st
             if event == "ready":
                 channel.send(theirs, "ready")
             else:
-                channel.send(theirs, "created", [pidfd], init=init, stage=ended_child(), process={"args": ["x"]})
+                channel.send(theirs, "created", [pidfd], init=init, stage=ended_child(), known={"env": ["HOME=/"]})
         created = _Progress(ours, ended_child()).follow(IGNORE, lambda _sync: None)
         assert created.init.pid == init
-        assert created.process == {"args": ["x"]}
+        assert created.known == {"env": ["HOME=/"]}
         os.close(created.pidfd)
     finally:
         os.kill(init, signal.SIGKILL)

@@ -1,0 +1,87 @@
+"""What commands that were killed left behind: removed by whoever next removes a container."""
+
+import contextlib
+import os
+import time
+from typing import Final
+
+from rootless.containers import documents
+from rootless.containers.addresses import socket_name
+from rootless.containers.lock import ContainerLock
+from rootless.containers.store import ContainerStore
+from rootless.locations import Locations
+from rootless.storage import trash
+
+_AGE: Final = 60.0  # seconds: a container that is being made has no record yet
+
+
+def collect(locations: Locations) -> None:
+    """Remove folders without a record, sockets without a container, and what is in the trash."""
+    store = ContainerStore(locations)
+    for container_id in store.ids():
+        folder = store.folder(container_id)
+        if not os.path.exists(f"{folder}/{documents.FILE}") and _is_old(folder):
+            _remove_folder(locations, folder, container_id)
+    _remove_sockets(locations, {socket_name(container_id) for container_id in store.ids()})
+    trash.empty(locations)
+
+
+def remove_damaged(locations: Locations, container_id: str) -> bool:
+    """Remove a container whose record cannot be read, with its names; False when a monitor still holds its lock."""
+    lock = ContainerLock(f"{locations.containers}/{container_id}")
+    try:
+        if not lock.acquire():
+            return False
+        store = ContainerStore(locations)
+        for name in os.listdir(locations.names):
+            store.release_name(name, container_id)
+        _throw_away(locations, store.folder(container_id), container_id)
+    finally:
+        lock.release()
+    return True
+
+
+def _remove_folder(locations: Locations, folder: str, container_id: str) -> None:
+    lock = ContainerLock(folder)
+    try:
+        if lock.acquire() and not os.path.exists(f"{folder}/{documents.FILE}"):
+            _throw_away(locations, folder, container_id)
+    except FileNotFoundError:
+        return  # somebody else was here
+    finally:
+        lock.release()
+
+
+def _throw_away(locations: Locations, folder: str, container_id: str) -> None:
+    trashed = trash.throw_away(locations, folder, container_id)
+    if trashed is not None:
+        trash.delete(locations, trashed)
+
+
+def _remove_sockets(locations: Locations, wanted: set[str]) -> None:
+    """Remove sockets of containers of this data root that are gone; others may share the runtime directory."""
+    with contextlib.suppress(FileNotFoundError):
+        for name in os.listdir(locations.runtime_dir):
+            path = f"{locations.runtime_dir}/{name}"
+            if name.endswith(".sock") and name not in wanted and _is_old(path) and not _is_served(path):
+                with contextlib.suppress(FileNotFoundError):
+                    os.unlink(path)
+
+
+def _is_served(path: str) -> bool:
+    """Tell whether somebody listens at a socket."""
+    from rootless.linux.sockets import connect_to
+
+    folder, _, name = path.rpartition("/")
+    try:
+        connect_to(folder, name).close()
+    except (ConnectionRefusedError, FileNotFoundError):
+        return False
+    return True
+
+
+def _is_old(path: str) -> bool:
+    try:
+        return time.time() - os.stat(path, follow_symlinks=False).st_mtime > _AGE
+    except FileNotFoundError:
+        return False
