@@ -111,7 +111,7 @@ def connect(container_folder: str, document: Document, monitor: ProcessId) -> so
     while time.monotonic() < deadline:
         try:
             return connect_to(document["Rl"]["RuntimeDir"], socket_name(document["Id"]))
-        except (FileNotFoundError, ConnectionRefusedError):
+        except (FileNotFoundError, NotADirectoryError, PermissionError, ConnectionRefusedError):
             if not asked and not send_signal(monitor, _RECREATE):
                 break
             asked = True
