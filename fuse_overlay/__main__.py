@@ -47,7 +47,14 @@ def _run(control: ControlSocket) -> None:
 
 def _wait_for_mount(control: ControlSocket) -> tuple[int, Union] | None:
     """Take the mount over that the first good request names; None when the monitor has gone."""
-    while (request := control.receive()) is not None:
+    while True:
+        try:
+            request = control.receive()
+        except ValueError as error:
+            control.answer(error)
+            continue
+        if request is None:
+            return None
         fields, descriptors = request
         try:
             if fields.get("op") == "stop":
@@ -61,7 +68,6 @@ def _wait_for_mount(control: ControlSocket) -> tuple[int, Union] | None:
         else:
             control.answer()
             return mounted
-    return None
 
 
 def _mount(fields: dict[str, Any], descriptors: list[int]) -> tuple[int, Union]:

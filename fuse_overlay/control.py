@@ -47,7 +47,7 @@ class ControlSocket:
             return None
         request = json.loads(payload)
         if not isinstance(request, dict):
-            raise TypeError("a request is a JSON object")
+            raise ValueError("a request is a JSON object")  # noqa: TRY004 - one error for every bad packet
         return request, descriptors.tolist()
 
     def answer(self, error: Exception | None = None) -> None:
@@ -77,7 +77,7 @@ class Control:
                 self._end()
                 return
             self._execute(*request)
-        except (OSError, ValueError, TypeError) as error:
+        except (OSError, ValueError) as error:
             self._control.answer(error)
 
     def _execute(self, request: dict[str, Any], descriptors: list[int]) -> None:

@@ -38,8 +38,13 @@ def directory(union: Union, target: Directory) -> DirectoryFolder:
     assert status is not None
     temporary = union.temporary_name()
     os.mkdir(temporary, 0o700, dir_fd=union.work.descriptor)
-    _copy_attributes(union, lower, ITSELF, status, temporary)
-    _put(union, temporary, folder, target.name)
+    try:
+        _copy_attributes(union, lower, ITSELF, status, temporary)
+        _put(union, temporary, folder, target.name)
+    except OSError:
+        with contextlib.suppress(FileNotFoundError):  # it has reached its place
+            os.rmdir(temporary, dir_fd=union.work.descriptor)
+        raise
     upper = folder.child(target.name)
     target.take_upper(upper)
     return upper
@@ -71,7 +76,7 @@ def file(union: Union, inode: Inode, size: int | None = None) -> None:
 def _take_place(union: Union, inode: Inode, temporary: bytes) -> None:
     """Let the finished copy be the inode's file."""
     work = union.work.descriptor
-    union.inodes.note_copy(os.stat(temporary, dir_fd=work, follow_symlinks=False), inode.number)
+    status = os.stat(temporary, dir_fd=work, follow_symlinks=False)
     if inode.parent is None:  # deleted, but still open
         inode.anchor = os.open(temporary, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=work)
         os.unlink(temporary, dir_fd=work)
@@ -80,6 +85,8 @@ def _take_place(union: Union, inode: Inode, temporary: bytes) -> None:
         _put(union, temporary, folder, inode.name)
         inode.folder, inode.file = folder, inode.name
     inode.in_upper = True
+    # Not before: if there is no room for the copy, its number on disk goes to another file.
+    union.inodes.note_copy(status, inode.number)
 
 
 def join(union: Union, inode: Inode, parent: Directory, name: bytes) -> os.stat_result:

@@ -11,10 +11,10 @@ from typing import Final, NamedTuple
 from fuse_overlay import copy_up, entries, whiteouts
 from fuse_overlay.inodes import Directory, Inode
 from fuse_overlay.layer import DirectoryFolder, Opacity
-from fuse_overlay.renameat2 import EXCHANGE, WHITEOUT, renameat2
 from fuse_overlay.union import Union
 
 NOREPLACE: Final = 1
+EXCHANGE: Final = 2
 _NO_WHITEOUT: Final = (errno.EINVAL, errno.EPERM, errno.EOPNOTSUPP)
 
 
@@ -101,11 +101,13 @@ def _move(union: Union, inode: Inode, source: Place, target: Place) -> None:
     _make_opaque(union, inode, target)
     # A directory cannot replace a whiteout: they change places.
     if isinstance(inode, Directory) and whiteouts.is_at(new_folder, target.name):
-        renameat2(folder.descriptor, source.name, new_folder.descriptor, target.name, EXCHANGE)
+        _swap(source, target)
         if not leaves_whiteout:
             os.unlink(source.name, dir_fd=folder.descriptor)
         return
     if leaves_whiteout:
+        from fuse_overlay.renameat2 import WHITEOUT, renameat2  # ctypes: 10 ms
+
         try:
             renameat2(folder.descriptor, source.name, new_folder.descriptor, target.name, WHITEOUT)
         except OSError as error:
@@ -118,6 +120,13 @@ def _move(union: Union, inode: Inode, source: Place, target: Place) -> None:
         whiteouts.make(union, folder, source.name)
 
 
+def _swap(one: Place, other: Place) -> None:
+    """Let what two names of the upper are change places."""
+    from fuse_overlay.renameat2 import renameat2  # ctypes: 10 ms
+
+    renameat2(_upper(one).descriptor, one.name, _upper(other).descriptor, other.name, EXCHANGE)
+
+
 def _exchange(union: Union, one: Place, one_inode: Inode, other: Place, other_inode: Inode) -> None:
     """Let two names change places."""
     for place, inode in ((one, one_inode), (other, other_inode)):
@@ -125,7 +134,7 @@ def _exchange(union: Union, one: Place, one_inode: Inode, other: Place, other_in
         copy_up.directory(union, place.parent)
     _make_opaque(union, one_inode, other)
     _make_opaque(union, other_inode, one)
-    renameat2(_upper(one).descriptor, one.name, _upper(other).descriptor, other.name, EXCHANGE)
+    _swap(one, other)
     if one_inode is not other_inode:
         _note_exchange(one_inode, one, other)
         _note_exchange(other_inode, other, one)

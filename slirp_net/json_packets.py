@@ -30,7 +30,14 @@ def _make_parser() -> Callable[[str], Any]:
 
         return loads
     scan = make_scanner(_Context)  # type: ignore[arg-type]  # it takes any object with these attributes
-    return lambda text: scan(text, 0)[0]
+
+    def parse(text: str) -> Any:
+        value, end = scan(text, 0)
+        if end != len(text):
+            raise ValueError("more than one JSON value")
+        return value
+
+    return parse
 
 
 _parse = _make_parser()

@@ -24,7 +24,7 @@ _KEPT_FLAGS: Final = 0x7910  # of the query in its answer: the opcode, recursion
 _RECURSION_AVAILABLE: Final = 0x0080
 _NAME_POINTER: Final = 0xC000 | LENGTH
 _LONGEST_LABEL: Final = 63
-_LONGEST_NAME: Final = 255
+_LONGEST_NAME: Final = 255  # with the lengths of its labels and the end
 
 
 class Question:
@@ -51,10 +51,10 @@ def parse_query(message: memoryview) -> Question | None:
     at = LENGTH
     while at < len(message) and message[at]:
         length = message[at]
-        if length > _LONGEST_LABEL or at - LENGTH > _LONGEST_NAME:
-            return None
         labels.append(bytes(message[at + 1 : at + 1 + length]))
         at += 1 + length
+        if length > _LONGEST_LABEL or at + 1 - LENGTH > _LONGEST_NAME:
+            return None
     if len(message) < at + 1 + _QUESTION_END.size:
         return None
     kind, kind_class = _QUESTION_END.unpack_from(message, at + 1)
