@@ -1,4 +1,4 @@
-"""A pull's progress for the eye: one line a layer on a terminal, Docker's plain lines elsewhere, nothing when quiet."""
+"""A pull's or push's progress for the eye: one line a layer on a terminal, Docker's plain lines elsewhere; none when quiet."""
 
 import contextlib
 import os
@@ -27,12 +27,13 @@ def pull_with_progress(
     if_missing: bool = False,
 ) -> Image:
     """Pull an image and show the progress on `stream`; quiet shows warnings only. Raises as `rootless.images.pull.pull`."""
-    with _shown(stream, quiet=quiet) as progress:
+    with shown(stream, quiet=quiet) as progress:
         return pull(locations, name, environ=os.environ, progress=progress, platform=platform, if_missing=if_missing)
 
 
 @contextlib.contextmanager
-def _shown(stream: TextIO, *, quiet: bool) -> Iterator[Progress]:
+def shown(stream: TextIO, *, quiet: bool) -> Iterator[Progress]:
+    """Yield what shows the progress on `stream`."""
     if quiet:
         yield _Quiet()
     elif stream.isatty() and os.environ.get("TERM", "dumb") != "dumb":
@@ -69,7 +70,7 @@ class _Lines(_Quiet):
         if self._phases.get(digest) == phase:
             return
         self._phases[digest] = phase
-        if phase not in {Phase.DOWNLOADING, Phase.EXTRACTING}:
+        if phase not in {Phase.DOWNLOADING, Phase.EXTRACTING, Phase.PUSHING}:
             words = "Pulling fs layer" if phase is Phase.WAITING else phase.value
             self.message(f"{_short(digest)}: {words}")
 

@@ -5,25 +5,43 @@ import sys
 
 import click
 
-from cli.progress import pull_with_progress
+from cli.progress import shown
+from cli.tables import emit
+from cli.transports import read_archive
+from rootless.images import transports
+from rootless.images.pull import pull, pull_all_tags
 from rootless.images.reference import familiar_name, parse
+from rootless.images.store import Image
 from rootless.locations import from_environment, make_private_folder
 
 
 @click.command()
-@click.option("-q", "--quiet", is_flag=True, help="Print only the image's name.")
+@click.option("-a", "--all-tags", is_flag=True, help="All tags of a repository.")
+@click.option("-q", "--quiet", is_flag=True, help="Print only the image's ID.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="The platform to choose, where the image has several.")
-@click.argument("name", metavar="NAME[:TAG|@DIGEST]")
-def command(*, name: str, quiet: bool, platform: str | None) -> None:
-    """Get an image from a registry, and print its whole name."""
+@click.argument("name", metavar="NAME[:TAG][@DIGEST]")
+def command(*, name: str, all_tags: bool, quiet: bool, platform: str | None) -> None:
+    """Get an image from a registry or an archive (oci:, oci-archive:, docker-archive:, dir:), and print its whole name."""
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
-    image = pull_with_progress(locations, name, quiet=quiet, stream=sys.stdout, platform=platform)
-    click.echo(_pulled_name(name, (*image.names, *image.repo_digests)))
+    transport = transports.parse(name)
+    if transport is not None and not transport.is_registry:
+        emit(read_archive(locations, transport, platform, quiet=quiet, all_tags=all_tags))
+        return
+    name = transports.plain_name(name)
+    with shown(sys.stdout, quiet=quiet) as progress:
+        if all_tags:
+            images = pull_all_tags(locations, name, environ=os.environ, progress=progress, platform=platform)
+        else:
+            image = pull(locations, name, environ=os.environ, progress=progress, platform=platform)
+            images = {_pulled_name(name, image): image}
+    for found in dict.fromkeys(image.id for image in images.values()) if quiet else images:
+        emit(found)
 
 
-def _pulled_name(asked: str, names: tuple[str, ...]) -> str:
+def _pulled_name(asked: str, image: Image) -> str:
     """Return the whole name under which the image is kept now: an alias may have another repository than the name."""
+    names = (*image.names, *image.repo_digests)
     wanted = parse(asked)
     if wanted.name in names:
         return wanted.name

@@ -25,16 +25,22 @@ from rootless.images.progress import Phase
 from rootless.images.pull import PullJob
 from rootless.images.reference import Reference, is_digest
 from rootless.images.store import NewImage
+from rootless.images.trust import policy as trust_policy
+from rootless.images.trust.enforcement import enforce
 from rootless.images.unpack_service import UnpackService, request, unwrap
 from rootless.registry import credentials
-from rootless.registry.client import Document, fetch_blob, fetch_document, fetch_manifest
+from rootless.registry.client import Document, fetch_blob, fetch_document, fetch_manifest, fetch_tags
 from rootless.registry.connections import Connections
+from rootless.registry.parallel import first_of
 from rootless.registry.retry import Patience
 from rootless.registry.session import Session
 
 T = TypeVar("T")
 
+Add = Callable[[Reference, NewImage], bool]
+
 _AT_ONCE: Final = 4
+_MIRROR_TRIES: Final = 2
 _LOOK_AGAIN: Final = 0.1  # seconds between looks whether another process has finished a blob
 _ACCEPT: Final = (
     media_types.OCI_MANIFEST,
@@ -54,26 +60,52 @@ class _Found(NamedTuple):
     sources: dict[str, bytes]
 
 
-def fetch_image(job: PullJob, wanted: Reference, service: UnpackService) -> NewImage:
-    """Bring all blobs and unpacked layers of an image into the store. Raises as `pull.pull` says."""
+def fetch_images(job: PullJob, wanted: Reference, service: UnpackService, add: Add, *, all_tags: bool) -> bool:
+    """Bring all blobs and unpacked layers of an image, or of all tags of its repository, into the store.
+
+    `add` gets each image as it is complete, and tells whether all of it is still there; at False the rest is left, and False
+    returned. Raises as `pull.pull` says.
+    """
     try:
-        return trio.run(_fetch, job, wanted, service)
+        return trio.run(_fetch_images, job, wanted, service, add, all_tags)
     except BaseExceptionGroup as group:
-        raise _first_of(group) from group
+        raise first_of(group) from group
 
 
-async def _fetch(job: PullJob, wanted: Reference, service: UnpackService) -> NewImage:
+async def _fetch_images(job: PullJob, wanted: Reference, service: UnpackService, add: Add, all_tags: bool) -> bool:
     requests, replies = trio.lowlevel.FdStream(service.requests), trio.lowlevel.FdStream(service.replies)
     async with requests, replies, Connections(job.environ, job.patience or Patience(), job.etc) as connections:
-        endpoints = job.registries.endpoints(wanted.repository, wanted.tag, wanted.digest)
-        sessions = [
-            Session(connections, endpoint, credentials.find(endpoint.host, endpoint.path, job.environ))
-            for endpoint in endpoints
-        ]
-        found = await _from_any(sessions, lambda session: _locate(job, session, wanted))
-        # The one that has the image first, the others after it.
-        sessions.sort(key=lambda session: session is not found.session)
-        return await _Fetch(job, found, sessions, _Worker(requests, replies)).run()
+        sessions = _sessions(job, wanted, connections)
+        worker = _Worker(requests, replies)
+        references = [wanted]
+        if all_tags:
+            tags = await _from_any(sessions, fetch_tags)
+            references = [wanted._replace(tag=tag, digest=None) for tag in tags]
+        for reference in references:
+            if not add(reference, await _fetch(job, reference, sessions, worker)):
+                return False
+    return True
+
+
+async def _fetch(job: PullJob, wanted: Reference, sessions: list[Session], worker: "_Worker") -> NewImage:
+    job.progress.message(f"{wanted.digest or wanted.tag}: Pulling from {wanted.path}")
+    found = await _from_any(sessions, lambda session: _locate(job, session, wanted))
+    # The one that has the image first, the others after it.
+    ordered = sorted(sessions, key=lambda session: session is not found.session)
+    await enforce(trust_policy.load(job.environ, job.etc), wanted, list(found.sources), ordered)
+    return await _Fetch(job, found, ordered, worker).run()
+
+
+def _sessions(job: PullJob, wanted: Reference, connections: Connections) -> list[Session]:
+    """Return the mirrors, then the registry; a mirror is given up sooner, as another place has the same."""
+    *mirrors, registry = job.registries.endpoints(wanted.repository, wanted.tag, wanted.digest)
+    patience = connections.patience
+    hasty = patience._replace(tries=min(patience.tries, _MIRROR_TRIES))
+    found = {endpoint: credentials.find(endpoint.host, endpoint.path, job.environ) for endpoint in (*mirrors, registry)}
+    return [
+        *(Session(connections, mirror, found[mirror], patience=hasty) for mirror in mirrors),
+        Session(connections, registry, found[registry]),
+    ]
 
 
 class _Worker:
@@ -127,18 +159,27 @@ class _Fetch:
         )
 
     async def _config(self, blob: Blob) -> dict[str, Any]:
-        if self._layout.has_blob(blob.digest, blob.size):
-            return self._layout.read_document(blob.digest)
-
         async def get(session: Session) -> bytes:
             content = await fetch_document(session, blob.digest, blob.size)
             _check(content, blob)
             return content
 
-        content = await _from_any(self._sessions, get)
-        config = _document(content, "the config")
-        write_blob(self._layout, content, blob.digest)
-        return config
+        while not self._layout.has_blob(blob.digest, blob.size):
+            sink = PartialBlob.try_open(self._layout, blob.digest, lambda _offset: None)
+            if sink is None:
+                await trio.sleep(_LOOK_AGAIN)
+                continue
+            with sink:
+                try:
+                    content = await _from_any(self._sessions, get)
+                    _document(content, "the config")
+                except RlError:
+                    sink.discard()
+                    raise
+                sink.restart()
+                sink.write(content)
+                sink.commit()
+        return self._layout.read_document(blob.digest)
 
     def _check_platform(self, config: dict[str, Any]) -> None:
         has = platform.Platform(str(config.get("os", "")), str(config.get("architecture", "")))
@@ -175,7 +216,8 @@ class _Fetch:
         def started() -> None:
             progress.layer(blob.digest, Phase.EXTRACTING, blob.size, blob.size)
 
-        await self._worker.ask(request("extract", self._layout.blob_path(blob.digest), diff_id), started)
+        for text in await self._worker.ask(request("extract", self._layout.blob_path(blob.digest), diff_id), started):
+            progress.warning(text)
         progress.layer(blob.digest, Phase.COMPLETE, blob.size, blob.size)
 
     async def _download(self, blob: Blob) -> bool:
@@ -277,16 +319,3 @@ def _document(content: bytes, what: str) -> dict[str, Any]:
     if not isinstance(document, dict):
         raise CorruptImage(f"{what} is not a JSON object")
     return document
-
-
-def _first_of(group: BaseExceptionGroup[BaseException]) -> BaseException:
-    """Return the first error that ended a nursery: Ctrl-C before all, then one for the user, before any other."""
-    leaves: list[BaseException] = []
-    pending: list[BaseException] = [group]
-    while pending:
-        one = pending.pop(0)
-        if isinstance(one, BaseExceptionGroup):
-            pending.extend(one.exceptions)
-        else:
-            leaves.append(one)
-    return min(leaves, key=lambda leaf: (not isinstance(leaf, KeyboardInterrupt), not isinstance(leaf, RlError)))

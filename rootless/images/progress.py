@@ -1,4 +1,4 @@
-"""What a pull tells about its progress; the command line shows it, a library's user may ignore it."""
+"""What a pull or push tells about its progress; the command line shows it, a library's user may ignore it."""
 
 import enum
 from typing import Protocol
@@ -14,10 +14,15 @@ class Phase(enum.Enum):
     EXTRACTING = "Extracting"
     COMPLETE = "Pull complete"
     EXISTS = "Already exists"
+    PREPARING = "Preparing"
+    PUSHING = "Pushing"
+    PUSHED = "Pushed"
+    MOUNTED = "Mounted"
+    PRESENT = "Layer already exists"
 
 
 class Progress(Protocol):
-    """Receives the events of one pull, in the caller's thread."""
+    """Receives the events of one pull or push, in the caller's thread."""
 
     def message(self, text: str) -> None:
         """Take a line such as `latest: Pulling from library/alpine`."""
@@ -26,7 +31,7 @@ class Progress(Protocol):
         """Take a warning."""
 
     def layer(self, digest: str, phase: Phase, done: int, total: int) -> None:
-        """Take the state of the layer with this blob digest: `done` of `total` bytes are downloaded."""
+        """Take the state of the layer with this blob digest: `done` of `total` bytes are there."""
 
 
 class NoProgress:

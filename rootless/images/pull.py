@@ -6,12 +6,12 @@ This file is what happens before and after the network; `fetch_image` has trio a
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
-from rootless.errors import NoSuchObject, RegistryError, RlError
+from rootless.errors import InvalidInput, NoSuchObject, RegistryError, RlError
+from rootless.images import additions, reference
 from rootless.images import platform as platforms
-from rootless.images import reference
 from rootless.images.progress import NoProgress, Progress
 from rootless.images.reference import Reference
-from rootless.images.store import Image, ImageStore
+from rootless.images.store import Image, ImageStore, NewImage
 from rootless.images.unpack_service import UnpackService
 from rootless.locations import Locations
 
@@ -67,7 +67,29 @@ def pull(
                 return image
     if parsed.digest is None and not reference.has_tag(name):
         job.progress.message(f"Using default tag: {reference.DEFAULT_TAG}")
-    return _pull_first(job, name, candidates)
+    (image,) = _pull_first(job, name, candidates, all_tags=False).values()
+    return image
+
+
+def pull_all_tags(
+    locations: Locations,
+    repository: str,
+    *,
+    environ: Mapping[str, str],
+    progress: Progress | None = None,
+    platform: str | None = None,
+    patience: "Patience | None" = None,
+    etc: str = "/etc",
+) -> dict[str, Image]:
+    """Bring all tags of a repository into the store; return their images by whole name. Options and errors as `pull`."""
+    from rootless.registry import configuration  # parses TOML: only when something is pulled
+
+    if reference.has_tag(repository) or "@" in repository:
+        raise InvalidInput("tag can't be used with --all-tags/-a", "give the repository only")
+    parsed = reference.parse(repository)
+    asked = platforms.parse(platform) if platform else None
+    job = PullJob(locations, configuration.load(environ, etc), environ, etc, asked, progress or NoProgress(), patience)
+    return _pull_first(job, repository, _candidates(repository, parsed, job.registries), all_tags=True)
 
 
 def _candidates(name: str, parsed: Reference, registries: "Registries") -> list[Reference]:
@@ -78,11 +100,11 @@ def _candidates(name: str, parsed: Reference, registries: "Registries") -> list[
     return [parsed.with_repository(reference.parse(repository).repository) for repository in repositories]
 
 
-def _pull_first(job: PullJob, name: str, candidates: list[Reference]) -> Image:
+def _pull_first(job: PullJob, name: str, candidates: list[Reference], *, all_tags: bool) -> dict[str, Image]:
     failures: list[RlError] = []
     for candidate in candidates:
         try:
-            return _pull_one(job, candidate)
+            return _pull_from(job, candidate, all_tags=all_tags)
         except (NoSuchObject, RegistryError) as error:
             if len(candidates) == 1:
                 raise
@@ -91,25 +113,36 @@ def _pull_first(job: PullJob, name: str, candidates: list[Reference]) -> Image:
     raise NoSuchObject(f"no registry of the search list has {name}: {failures[-1].message}", "give the name with its registry")
 
 
-def _pull_one(job: PullJob, wanted: Reference) -> Image:
+def _pull_from(job: PullJob, wanted: Reference, *, all_tags: bool) -> dict[str, Image]:
+    """Pull from the place that a name stands for; return what came by whole name."""
     store = ImageStore(job.locations)
     store.layout.prepare()
-    before = store.find(wanted.name)
-    job.progress.message(f"{wanted.digest or wanted.tag}: Pulling from {wanted.path}")
-    for _ in range(_TRIES):
-        service = UnpackService(job.locations)
-        completed = False
-        try:
-            from rootless.images.fetch_image import fetch_image  # after the fork: trio and httpx, 0.3 s
+    images: dict[str, Image] = {}
 
-            new = fetch_image(job, wanted, service)
-            completed = True
-        finally:
-            service.end(at_once=not completed)
-        if store.add(new, wanted.name):
-            image = store.get(new.id)
-            _report(job.progress, wanted, new.source_digest, changed=before is None or before.id != image.id)
-            return image
+    def add(found: Reference, new: NewImage) -> bool:
+        before = store.find(found.name)
+        if not store.add(new, found.name):
+            return False
+        image = store.find(new.id)
+        if image is None:  # removed again, this very moment
+            return False
+        images[found.name] = image
+        _report(job.progress, found, new.source_digest, changed=before is None or before.id != image.id)
+        return True
+
+    with additions.adding(job.locations):
+        for _ in range(_TRIES):
+            service = UnpackService(job.locations)
+            completed = False
+            try:
+                from rootless.images.fetch_image import fetch_images  # after the fork: trio and httpx, 0.3 s
+
+                all_there = fetch_images(job, wanted, service, add, all_tags=all_tags)
+                completed = True
+            finally:
+                service.end(at_once=not completed)
+            if all_there:
+                return images
     raise RegistryError(f"cannot pull {wanted.name}: another process removes its layers again and again", "try again later")
 
 

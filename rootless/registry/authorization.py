@@ -4,13 +4,16 @@ Theory of operation. The first request goes without credentials. A 401 comes wit
 value of an Authorization header, which the session then sends to the same server only:
 
     Basic                 user and password
-    Bearer realm, …       GET realm?service&scope, with basic authentication where there is a log-in;
+    Bearer realm, …       GET realm?service&scope…, with basic authentication where there is a log-in;
                           with an identity token POST realm, grant_type=refresh_token
+
+A scope is `TYPE:NAME:ACTION[,ACTION…]`. A challenge names the one that its request needs; a session that will push asks for
+more at once, as a look whether a blob is there would else get a token that may only pull.
 """
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import httpx
@@ -27,18 +30,30 @@ _CLIENT: Final = "rl"
 
 
 class Authorization:
-    """How one repository on one host is logged in to; `insecure` permits a realm without TLS."""
+    """How one repository on one host is logged in to; `insecure` permits a realm without TLS.
 
-    def __init__(self, connections: Connections, host: str, credentials: Credentials | None, insecure: bool) -> None:
+    `scopes` are asked for in addition to what a challenge names.
+    """
+
+    def __init__(
+        self,
+        connections: Connections,
+        host: str,
+        credentials: Credentials | None,
+        *,
+        insecure: bool,
+        scopes: Sequence[str] = (),
+    ) -> None:
         self._connections = connections
         self._host = host
         self._credentials = credentials
         self._insecure = insecure
+        self._scopes = scopes
 
     async def answer(self, header: str, scope: str) -> str | None:
         """Return an Authorization header for a challenge (the value of WWW-Authenticate), or None where nothing fits.
 
-        `scope` is used where the challenge names none. Raises `RegistryError`, `PassingError`, `httpx.TransportError`.
+        `scope` is used where the challenge names none; "" is none. Raises `RegistryError`, `PassingError`, `httpx.TransportError`.
         """
         offers = {offer.scheme: offer.parameters for offer in reversed(challenge.parse(header))}
         if "bearer" in offers and "realm" in offers["bearer"]:
@@ -49,15 +64,16 @@ class Authorization:
 
     async def _token(self, parameters: Mapping[str, str], scope: str) -> str:
         realm = self._realm(parameters["realm"])
-        query = {"service": parameters["service"]} if "service" in parameters else {}
-        query["scope"] = parameters.get("scope", scope)
+        service = {"service": parameters["service"]} if "service" in parameters else {}
+        scopes = wider_scopes(parameters.get("scope", scope), self._scopes)
         client = self._connections.client_for(realm)
         if self._credentials is not None and not self._credentials.user:
             grant = {"grant_type": "refresh_token", "refresh_token": self._credentials.password, "client_id": _CLIENT}
-            request = client.build_request("POST", realm, data={**query, **grant})
+            request = client.build_request("POST", realm, data={**service, "scope": " ".join(scopes), **grant})
         else:
             headers = {} if self._credentials is None else {"authorization": _basic(self._credentials)}
-            request = client.build_request("GET", realm.copy_merge_params(query), headers=headers)
+            query = realm.copy_merge_params({**service, **({"scope": scopes} if scopes else {})})
+            request = client.build_request("GET", query, headers=headers)
         response = await client.send(request, stream=True)
         try:
             content = await read_limited(response, _MAX_REPLY, self._connections.patience)
@@ -72,7 +88,7 @@ class Authorization:
         if response.status_code != 200:
             raise RegistryError(
                 f"the token server of {self._host} refuses to log in: {response.status_code} {response.reason_phrase}",
-                "check the log-in in ~/.docker/config.json or ${XDG_RUNTIME_DIR}/containers/auth.json",
+                f"check user name and password, and log in again: rl login {self._host}",
             )
         try:
             document: Any = json.loads(content)
@@ -96,6 +112,17 @@ class Authorization:
                 "if that is meant, set insecure = true for this registry in registries.conf",
             )
         return realm
+
+
+def wider_scopes(named: str, wanted: Sequence[str]) -> list[str]:
+    """Return the scopes to ask for: all that are wanted, and what a challenge names (separated by spaces) beyond them."""
+    return [*wanted, *(scope for scope in named.split() if not any(_covers(wide, scope) for wide in wanted))]
+
+
+def _covers(wide: str, scope: str) -> bool:
+    resource, _, actions = scope.rpartition(":")
+    wide_resource, _, wide_actions = wide.rpartition(":")
+    return resource == wide_resource and set(actions.split(",")) <= set(wide_actions.split(","))
 
 
 def _basic(credentials: Credentials) -> str:

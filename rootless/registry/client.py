@@ -1,20 +1,24 @@
 """Pulling by the OCI distribution spec: manifests whole, blobs as a stream that is resumed where it broke off."""
 
 import json
-from collections.abc import Awaitable, Callable, Iterable
-from typing import Any, Final, NamedTuple, Protocol, TypeVar
+import re
+from collections.abc import AsyncIterator, Iterable
+from typing import Any, Final, NamedTuple, Protocol
 
 import httpx
 import trio
 
-from rootless.errors import CorruptImage, RegistryError
+from rootless.errors import CorruptImage, NoSuchObject, RegistryError
 from rootless.registry.limited import read_limited
-from rootless.registry.retry import PassingError
-from rootless.registry.session import Session
-
-T = TypeVar("T")
+from rootless.registry.retry import PassingError, persistently
+from rootless.registry.session import Call, Session
 
 MAX_DOCUMENT: Final = 4 << 20  # distribution-spec, "Pushing Manifests": 4 MiB is what registries must take
+
+_MAX_PAGES: Final = 1000
+_MAX_LINK: Final = 16 << 10
+_NEXT: Final = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?', re.ASCII)
+_TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
 
 
 class Document(NamedTuple):
@@ -46,7 +50,7 @@ async def fetch_manifest(session: Session, reference: str, accept: Iterable[str]
             header = response.headers.get("content-type", "").partition(";")[0].strip()
             return Document(content, _media_type(content, header), response.headers.get("docker-content-digest"))
 
-    return await _persistently(session, once)
+    return await persistently(session.patience, once)
 
 
 async def fetch_document(session: Session, digest: str, size: int) -> bytes:
@@ -58,7 +62,7 @@ async def fetch_document(session: Session, digest: str, size: int) -> bytes:
 
     if size > MAX_DOCUMENT:
         raise CorruptImage(f"the config {digest} has {size} bytes, more than {MAX_DOCUMENT}")
-    return await _persistently(session, once)
+    return await persistently(session.patience, once)
 
 
 async def fetch_blob(session: Session, digest: str, size: int, sink: BlobSink) -> None:
@@ -106,22 +110,66 @@ async def _receive(session: Session, response: httpx.Response, digest: str, size
             since, counted = now, sink.offset
 
 
+async def fetch_tags(session: Session) -> list[str]:
+    """Return all tags of a repository. Raises `NoSuchObject` for none, `RegistryError`."""
+    tags = [tag async for page in pages(session, "tags/list?n=1000", "tags") for tag in page]
+    if not tags:
+        raise NoSuchObject(f"{session.endpoint} has no tags", "check the name")
+    if invalid := next((tag for tag in tags if not _TAG.fullmatch(tag)), None):
+        raise RegistryError(f"{session.endpoint} lists an invalid tag: {invalid!r:.100}")
+    return list(dict.fromkeys(tags))
+
+
+async def pages(session: Session, target: str, key: str) -> AsyncIterator[list[str]]:
+    """Yield the names of each page of a list (distribution-spec, "Listing Tags"; `_catalog`), `key` is their field.
+
+    The next page is the one that the Link header names (RFC 8288). Raises `NoSuchObject`, `RegistryError`.
+    """
+    following: str | httpx.URL | None = target
+    for _ in range(_MAX_PAGES):
+        if following is None:
+            return
+        call = Call("GET", following, expected={200})
+
+        async def once(call: Call = call) -> tuple[list[str], httpx.URL | None]:
+            async with session.send(call) as response:
+                content = await read_limited(response, MAX_DOCUMENT, session.patience)
+                return _names(session, content, key), _next_page(session, response)
+
+        names, following = await persistently(session.patience, once)
+        yield names
+    raise RegistryError(f"{session.endpoint.host} lists more than {_MAX_PAGES} pages")
+
+
+def _names(session: Session, content: bytes, key: str) -> list[str]:
+    try:
+        document: Any = json.loads(content)
+    except (ValueError, RecursionError) as error:
+        raise RegistryError(f"{session.endpoint.host} sent a list that is not JSON") from error
+    names = document.get(key) if isinstance(document, dict) else None
+    if names is None and isinstance(document, dict):
+        return []  # an empty list is null in some registries
+    if not isinstance(names, list) or not all(isinstance(name, str) for name in names):
+        raise RegistryError(f"{session.endpoint.host} sent no list of {key}")
+    return names
+
+
+def _next_page(session: Session, response: httpx.Response) -> httpx.URL | None:
+    """Return the link to the next page, which must be on the same server: it gets our log-in."""
+    link = _NEXT.search(response.headers.get("link", "")[:_MAX_LINK])
+    if link is None:
+        return None
+    asked = response.request.url
+    url = asked.join(link[1])
+    if (url.host, url.port) != (asked.host, asked.port):
+        raise RegistryError(f"{session.endpoint.host} continues its list on another server, {url.host}")
+    return asked.copy_with(raw_path=url.raw_path)
+
+
 def _continues(response: httpx.Response, offset: int) -> bool:
     """Tell whether a 206 begins where it should (RFC 9110, section 14.4)."""
     unit, _, span = response.headers.get("content-range", "").partition(" ")
     return (unit.lower(), span.partition("-")[0]) == ("bytes", str(offset))
-
-
-async def _persistently(session: Session, once: Callable[[], Awaitable[T]]) -> T:
-    failures = 0
-    while True:
-        try:
-            return await once()
-        except PassingError as failure:
-            failures += 1
-            if failures >= session.patience.tries:
-                raise failure.error from failure
-            await trio.sleep(session.patience.pause(failures, failure.pause))
 
 
 def _media_type(content: bytes, header: str) -> str:

@@ -73,6 +73,10 @@ class Registries(NamedTuple):
         ]
         return [*mirrors, _endpoint(_moved(repository, rule.prefix, rule.location), rule.insecure)]
 
+    def registry_of(self, repository: str) -> Endpoint:
+        """Return where a repository really is, which is where it is pushed to: never a mirror. Raises as `endpoints`."""
+        return self.endpoints(repository, None, None)[-1]
+
     def _rule_for(self, repository: str, tag: str | None, digest: str | None) -> Rule | None:
         """Return the rule with the longest prefix that matches."""
         names = [repository, *([f"{repository}:{tag}"] if tag else []), *([f"{repository}@{digest}"] if digest else [])]

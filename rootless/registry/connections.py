@@ -10,6 +10,7 @@ from types import TracebackType
 import httpx
 
 from rootless.registry.certificates import context_for
+from rootless.registry.proxies import proxy_for
 from rootless.registry.retry import Patience
 
 
@@ -37,7 +38,10 @@ class Connections:
         self._insecure.add(host)
 
     def client_for(self, url: httpx.URL) -> httpx.AsyncClient:
-        """Return the client for a URL's server. Proxies are those of the environment."""
+        """Return the client for a URL's server. Proxies are those of the environment.
+
+        Raises `InvalidInput` for an unusable certificate or proxy.
+        """
         host = url.netloc.decode("ascii")
         key = (url.scheme, host)
         client = self._clients.get(key)
@@ -48,6 +52,8 @@ class Connections:
                 verify=context_for(host, host in self._insecure, self._environ, self._etc) if url.scheme == "https" else False,
                 timeout=httpx.Timeout(patience.read_seconds, connect=patience.connect_seconds, pool=None),
                 follow_redirects=False,
+                trust_env=False,
+                proxy=proxy_for(url.scheme, url.host, url.port, self._environ),
                 headers={"user-agent": "rl", "accept-encoding": "identity"},
             )
         return client

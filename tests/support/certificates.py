@@ -9,7 +9,7 @@ from cryptography.x509.oid import NameOID
 
 
 class Authority:
-    """An authority with one server certificate for `host`; all in PEM."""
+    """An authority with one server certificate for `host`, which is a client's, too; all in PEM."""
 
     def __init__(self, host: str) -> None:
         key, server = ec.generate_private_key(ec.SECP256R1()), ec.generate_private_key(ec.SECP256R1())

@@ -20,9 +20,14 @@ class Request(BaseHTTPRequestHandler):
 
     def do_GET(self) -> None:
         owner = self.server.owner
-        path = urllib.parse.unquote(self.path)
+        target = self.path
+        if target.startswith("http://"):  # as a proxy gets it
+            target = "/" + target.split("/", 3)[3]
+        path = urllib.parse.unquote(target)
         owner.requests.append((path, dict(self.headers.items())))
-        reply = owner.replies.get(path.partition("?")[0])
+        owner.calls.append(f"{self.command} {path}")
+        plain = path.partition("?")[0]
+        reply = owner.replies.get(f"{self.command} {plain}", owner.replies.get(plain))
         if reply is None:
             self.answer(404, b'{"errors": [{"code": "UNKNOWN", "message": "nothing here"}]}')
         else:
@@ -33,6 +38,20 @@ class Request(BaseHTTPRequestHandler):
         self.server.owner.bodies.append(body)
         self.do_GET()
 
+    def do_HEAD(self) -> None:
+        self.do_GET()
+
+    def do_PUT(self) -> None:
+        self.do_GET()
+
+    def do_PATCH(self) -> None:
+        self.do_GET()
+
+    def body(self, limit: int | None = None) -> bytes:
+        """Return the request's body, or its first `limit` bytes."""
+        length = int(self.headers.get("content-length", 0))
+        return self.rfile.read(length if limit is None else min(limit, length))
+
     def answer(self, status: int, body: bytes = b"", length: int | None = None, **headers: str) -> None:
         """Send a whole answer; `length` lies about it; a header's `_` is `-`."""
         self.send_response(status)
@@ -40,7 +59,8 @@ class Request(BaseHTTPRequestHandler):
         for name, value in headers.items():
             self.send_header(name.replace("_", "-"), value)
         self.end_headers()
-        self.wfile.write(body)
+        if self.command != "HEAD":
+            self.wfile.write(body)
         if length is not None:
             self.hang_up()
 
@@ -60,11 +80,15 @@ class _Server(ThreadingHTTPServer):
 
 
 class ScriptedRegistry:
-    """Serves `replies` (path -> what to do) on a free port; `requests` are the paths and headers that came."""
+    """Serves `replies` (path, or `METHOD path` -> what to do) on a free port.
+
+    `requests` are the paths and headers that came, `calls` the methods and paths.
+    """
 
     def __init__(self) -> None:
         self.replies: dict[str, Reply] = {"/v2/": lambda request: request.answer(200, b"{}")}
         self.requests: list[tuple[str, dict[str, str]]] = []
+        self.calls: list[str] = []
         self.bodies: list[bytes] = []
         self._server = _Server(("127.0.0.1", 0), Request)
         self._server.owner = self
