@@ -8,28 +8,35 @@ import click
 from cli.several import for_each
 from cli.tables import for_output
 from rootless.containers.store import containers_using_image
-from rootless.errors import NoSuchObject
+from rootless.errors import InvalidInput, NoSuchObject
+from rootless.images.listing import list_images
 from rootless.images.remove import remove
+from rootless.images.store import ImageStore
 from rootless.locations import from_environment, make_private_folder
 
 
 @click.command()
+@click.option("-a", "--all", "everything", is_flag=True, help="All images.")
 @click.option("-f", "--force", is_flag=True, help="Also images in use (their names only); unknown ones are no error.")
-@click.argument("images", metavar="IMAGE…", nargs=-1, required=True)
-def command(*, images: tuple[str, ...], force: bool) -> int:
+@click.option("-i", "--ignore", is_flag=True, help="Unknown images are no error.")
+@click.option("--no-prune", is_flag=True, help="Do not delete untagged parents (as Docker has it; here no image has a parent).")
+@click.argument("images", metavar="[IMAGE…]", nargs=-1)
+def command(*, images: tuple[str, ...], everything: bool, force: bool, ignore: bool, no_prune: bool) -> int:  # noqa: ARG001
     """Remove names of images, and images with their last name."""
+    if everything == bool(images):
+        raise InvalidInput("give images to remove, or --all" if not images else "give either images or --all, not both")
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
     users_of = partial(containers_using_image, locations)
 
     def remove_one(name: str) -> str | None:
         try:
-            removed = remove(locations, name, users_of, force=force)
+            removed = remove(locations, name, users_of, force=force, whole=everything)
         except NoSuchObject:
-            if force:  # as `rm -f`
+            if force or ignore or everything:  # as `rm -f`; or somebody else was faster
                 return None
             raise
         lines = [*(f"Untagged: {text}" for text in removed.untagged), *(f"Deleted: {text}" for text in removed.deleted)]
         return for_output("\n".join(lines))
 
-    return for_each(images, remove_one)
+    return for_each([image.id for image in list_images(ImageStore(locations))] if everything else images, remove_one)

@@ -9,14 +9,15 @@ from rootless.containers.documents import Document, Own
 from rootless.containers.lock import ContainerLock
 from rootless.containers.options import CreateOptions, check_hostname
 from rootless.containers.store import ContainerStore
-from rootless.errors import InvalidInput, RlError
+from rootless.errors import InvalidInput, NoSuchObject, RlError
 from rootless.images.config import container_defaults
+from rootless.images.layout import Layout
 from rootless.images.store import Image, layer_folders
 from rootless.locations import Locations
 from rootless.networks import modes
 from rootless.runtime.default_spec import DEFAULT_PATH
 from rootless.storage import drivers, trash
-from rootless.storage.root_filesystem import make_folders, of_container
+from rootless.storage.root_filesystem import RootFilesystem, make_folders, of_container
 
 
 def create(
@@ -33,6 +34,17 @@ def create(
     document = _document(folder, locations.runtime_dir, image=image, config=config, options=options, driver=driver)
     document["NetworkSettings"] = modes.settings(network)
     root = of_container(locations, container_id, layers)
+    # Under the store's lock, so that a removal of the image sees its user, or has been, and we see that.
+    with Layout(locations).locked():
+        if not all(os.path.exists(layer) for layer in layers):
+            raise NoSuchObject(f"No such image: {image_name}", "it was removed just now by another command")
+        return document, _write(store, document, root)
+
+
+def _write(store: ContainerStore, document: Document, root: RootFilesystem) -> ContainerLock:
+    """Make the container's folder with its record, and its name; returns its lock, taken. Nothing is left of one that fails."""
+    locations, container_id = store.locations, document["Id"]
+    folder = store.folder(container_id)
     os.makedirs(locations.containers, 0o700, exist_ok=True)
     os.mkdir(folder, 0o700)
     lock = ContainerLock(folder)
@@ -48,7 +60,7 @@ def create(
         if trashed is not None:
             trash.delete(locations, trashed)
         raise
-    return document, lock
+    return lock
 
 
 def _document(

@@ -1,6 +1,7 @@
 """Finding, listing, adding and naming images in the content store; what `rl run` reads of an image (a few small files)."""
 
 import os
+from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
@@ -8,6 +9,8 @@ from rootless.images import layers, media_types, reference
 from rootless.images.layout import IMAGE_ID, REF_NAME, SOURCE_DIGEST, UNPACKED_SIZE, Descriptor, Layout, annotation
 from rootless.images.manifest import Blob, diff_ids_of, parse_manifest
 from rootless.locations import Locations
+
+CREATED = "org.opencontainers.image.created"  # image-spec annotations.md; noted so that listing images reads no configs
 
 
 class Image(NamedTuple):
@@ -83,11 +86,19 @@ class ImageStore:
         noted = annotation(descriptor, IMAGE_ID)
         return noted if noted is not None else parse_manifest(self._manifest(descriptor)[1]).config.digest
 
+    def by_id(self) -> dict[str, list[Descriptor]]:
+        """Return the entries of the index by their images' IDs, in its order."""
+        entries: dict[str, list[Descriptor]] = {}
+        for descriptor in self.layout.descriptors():
+            entries.setdefault(self.image_id(descriptor), []).append(descriptor)
+        return entries
+
     def tag(self, name: str, new_name: str) -> None:
         """Give an image one more name; an image that had it loses it (Docker's `tag`). Raises `NoSuchObject`, `InvalidInput`."""
         target = reference.parse(new_name)
         if target.digest is not None:
             raise InvalidInput(f"cannot tag with a digest: {new_name!r}", "give NAME[:TAG]")
+        self.layout.prepare()
         with self.layout.locked():
             descriptors = self.layout.descriptors()
             source = self.find_descriptor(descriptors, name)
@@ -96,6 +107,30 @@ class ImageStore:
             annotations = {key: value for key, value in source.get("annotations", {}).items() if key != SOURCE_DIGEST}
             add_name(descriptors, {**source, "annotations": annotations}, target.name)
             self.layout.replace_descriptors(descriptors)
+
+    def untag(self, name: str, names: Sequence[str] = ()) -> None:
+        """Take names from an image, all where none is given; without a name it stays until it is pruned.
+
+        Raises `NoSuchObject` for no image, or for what is no name of it, and `InvalidInput`; nothing is changed then.
+        """
+        self.layout.prepare()
+        with self.layout.locked():
+            descriptors = self.layout.descriptors()
+            source = self.find_descriptor(descriptors, name)
+            if source is None:
+                raise no_such_image(name)
+            image_id = self.image_id(source)
+            own = [one for one in descriptors if self.image_id(one) == image_id]
+            found = [_by_name(own, one) for one in names]
+            for given, entry in zip(names, found, strict=True):
+                if entry is None:
+                    text = f"{given} is no name of the image {name}"
+                    raise NoSuchObject(text, f"it has: {', '.join(names_of(own)) or 'none'}")
+            leaving = [entry for entry in found if entry is not None] or own
+            kept = [one for one in descriptors if one not in leaving]
+            if all(one in leaving for one in own):
+                kept.append(without(source, REF_NAME, SOURCE_DIGEST))
+            self.layout.replace_descriptors(kept)
 
     def add(self, added: NewImage, name: str | None) -> bool:
         """Put an image into the index under `name` (a whole name, or None); False where a blob or layer of it has vanished.
@@ -108,6 +143,9 @@ class ImageStore:
             if not all(layers.is_unpacked(self.locations, key) for key in added.layer_keys):
                 return False
             annotations = {IMAGE_ID: added.id, UNPACKED_SIZE: str(added.size)}
+            created = self.layout.read_document(added.id).get("created")
+            if isinstance(created, str):
+                annotations[CREATED] = created
             if added.source_digest:
                 annotations[SOURCE_DIGEST] = added.source_digest
             descriptor = {
@@ -155,7 +193,7 @@ class ImageStore:
         noted = annotation(descriptor, UNPACKED_SIZE)
         return Image(
             id=image_id,
-            names=tuple(name for one in siblings if (name := annotation(one, REF_NAME)) and "@" not in name),
+            names=names_of(siblings),
             repo_digests=repo_digests(siblings),
             manifest_digest=digest,
             manifest=document,
@@ -167,10 +205,18 @@ class ImageStore:
         )
 
     def list(self) -> list[Image]:
-        """Return all images, each once, in the order of the index."""
-        descriptors = self.layout.descriptors()
-        firsts = {self.image_id(descriptor): descriptor for descriptor in reversed(descriptors)}
-        return [self._image(descriptor, descriptors) for descriptor in reversed(firsts.values())]
+        """Return all images, each once, in the order of the index; image lists are not among them."""
+        return [self._image(own[0], own) for own in self.by_id().values() if not is_list(own[0])]
+
+
+def is_list(descriptor: Descriptor) -> bool:
+    """Tell whether an entry is an image list of ours (`rl manifest`): its ID is its own digest."""
+    return annotation(descriptor, IMAGE_ID) == descriptor.get("digest") and descriptor.get("mediaType") in media_types.INDEXES
+
+
+def names_of(descriptors: Iterable[Descriptor]) -> tuple[str, ...]:
+    """Return the names with tags of one image's entries."""
+    return tuple(name for one in descriptors if (name := annotation(one, REF_NAME)) and "@" not in name)
 
 
 def layer_folders(locations: Locations, image: Image) -> list[str]:

@@ -20,3 +20,12 @@ def test_finding_an_image_imports_nothing_dear() -> None:
 
 def test_a_pull_s_network_is_imported_after_its_fork() -> None:
     assert not modules_after("import rootless.images.pull") & {"httpx", "ssl", "trio", "tomllib"}
+
+
+def test_the_library_s_names_cost_nothing_before_their_use() -> None:
+    assert not modules_after("import rootless.images; rootless.images.Images") & {"httpx", "ssl", "trio", "isal", "zstandard"}
+    assert "rootless.images.library" not in modules_after("import rootless.images, rootless.images.store")
+
+
+def test_listing_images_imports_nothing_dear() -> None:
+    assert not modules_after("import cli.__main__, cli.commands.images") & set(FORBIDDEN)

@@ -1,0 +1,100 @@
+"""`rl system prune`: remove what nobody uses."""
+
+import os
+import time
+
+import click
+
+from cli.commands.image_prune import ALL_IMAGES, DANGLING_IMAGES
+from cli.commands.image_prune import prune as prune_images
+from cli.commands.image_prune import show as show_images
+from cli.confirmation import confirm
+from cli.durations import parse_rfc3339, parse_since
+from cli.image_filters import OF_PRUNE, has_label, parse_filters
+from cli.sizes import human_size
+from cli.tables import emit
+from cli.verb import Verb
+from rootless.containers import lifecycle
+from rootless.containers.documents import Document
+from rootless.containers.store import ContainerStore, is_of_this_node
+from rootless.errors import InUse, NoSuchObject
+from rootless.images.sweep import sweep
+from rootless.locations import Locations, from_environment, make_private_folder
+from rootless.namespaces.worker import run_in_parent
+from rootless.storage import image_mount, trash
+from rootless.storage.usage import sizes_of_uppers, tree_size
+
+
+@click.command(cls=Verb)
+@click.option("-a", "--all", "everything", is_flag=True, help="All images that no container uses, not just dangling ones.")
+@click.option("-f", "--force", is_flag=True, help="Do not ask.")
+@click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only those that match (until=…, label=…).")
+@click.option("--volumes", is_flag=True, help="Anonymous volumes, too (containers here have none).")
+def command(*, everything: bool, force: bool, filters: tuple[str, ...], volumes: bool) -> None:  # noqa: ARG001
+    """Remove stopped containers, images that nobody uses, and what else is left over in the store."""
+    wanted = parse_filters(filters, OF_PRUNE)
+    locations = from_environment(os.environ, os.geteuid())
+    make_private_folder(locations.runtime_dir)
+    if not force:
+        confirm(_warning(filters, everything=everything), "system prune")
+    deleted, size = _remove_containers(locations, wanted)
+    if deleted:
+        emit("\n".join(["Deleted Containers:", *deleted, ""]))
+    pruned = prune_images(locations, wanted, everything=everything)
+    show_images(pruned)
+    size += pruned.size + _remove_leftovers(locations)
+    emit(f"Total reclaimed space: {human_size(size, 4)}")
+
+
+def _warning(filters: tuple[str, ...], *, everything: bool) -> str:
+    lines = [
+        "WARNING! This will remove:",
+        "  - all stopped containers",
+        f"  - {ALL_IMAGES if everything else DANGLING_IMAGES}",
+        "  - all layers without at least one image or container",
+        "  - all downloads that nobody went on with for a day",
+        "",
+    ]
+    if filters:
+        lines += ["  Items to be pruned will be filtered with:", *(f"  - {text}" for text in filters), ""]
+    return "\n".join(lines)
+
+
+def _remove_containers(locations: Locations, wanted: dict[str, list[str]]) -> tuple[list[str], int]:
+    """Remove the containers that have ended, and return their IDs and the bytes of what they wrote."""
+    now = time.time_ns()
+    end = min((parse_since(text, now) for text in wanted.get("until", ())), default=now)
+    chosen = [one["Id"] for one in ContainerStore(locations).list() if _may_go(one, wanted, end)]
+    sizes = sizes_of_uppers(locations, chosen)
+    deleted = []
+    for container_id in chosen:
+        try:
+            lifecycle.remove(locations, container_id)
+        except (InUse, NoSuchObject):  # somebody has just started, or removed it
+            continue
+        deleted.append(container_id)
+    return deleted, sum(sizes[container_id] for container_id in deleted)
+
+
+def _may_go(document: Document, wanted: dict[str, list[str]], end: int) -> bool:
+    if document["State"]["Running"] or document["State"]["Paused"] or not is_of_this_node(document):
+        return False
+    labels = document["Config"].get("Labels") or {}
+    return (
+        parse_rfc3339(document["Created"]) <= end
+        and all(has_label(labels, text) for text in wanted.get("label", ()))
+        and not any(has_label(labels, text) for text in wanted.get("label!", ()))
+    )
+
+
+def _remove_leftovers(locations: Locations) -> int:
+    """Remove what belongs to nothing any more; returns its bytes. Filters do not apply: it has neither labels nor a name."""
+
+    def held_layers() -> list[str]:
+        return [key for document in ContainerStore(locations).list() for key in document["Rl"]["LayerKeys"]]
+
+    size = run_in_parent(locations, tree_size, locations.trash)
+    size += sweep(locations, held_layers).size
+    run_in_parent(locations, image_mount.remove_leftovers, locations)
+    trash.empty(locations)
+    return size

@@ -1,0 +1,40 @@
+"""Verbs whose failures exit with 1, as Docker's do: 125 is for what was wrong with the command line itself."""
+
+from typing import Any
+
+import click
+
+from cli.several import report
+from rootless.errors import InvalidInput, NodeLacks, RlError
+
+_BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
+
+
+class Verb(click.Command):
+    """A command that reports the engine's errors itself."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; returns its exit status."""
+        try:
+            return super().invoke(ctx)
+        except (InvalidInput, NodeLacks):
+            raise
+        except RlError as error:
+            return report(error)
+
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Take `--human=false` and the like, as Go's flags do: click's on/off options have no value."""
+        options = [one for one in self.params if isinstance(one, click.Option) and one.is_flag]
+        names = {name: option for option in options for name in option.opts}
+        rewritten: list[str] = []
+        for position, argument in enumerate(args):
+            if argument == "--":
+                rewritten += args[position:]
+                break
+            name, separator, value = argument.partition("=")
+            wanted = _BOOLEANS.get(value.lower()) if separator else None
+            if name in names and wanted is not None:
+                rewritten += [name] if wanted else names[name].secondary_opts[:1]
+            else:
+                rewritten.append(argument)
+        return super().parse_args(ctx, rewritten)
