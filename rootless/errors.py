@@ -50,6 +50,10 @@ class CorruptImage(RlError):
     """An image's data does not match its digest, or is malformed or hostile."""
 
 
+class RefusedByPolicy(RlError):
+    """The policy of the user or the system does not let an image in."""
+
+
 class CannotInvoke(RlError):
     """The container's command exists but cannot be executed (126)."""
 
