@@ -7,6 +7,7 @@ from cli.lazy_group import LazyGroup
 _VERBS = {
     "attach": "attach",
     "exec": "exec",
+    "export": "export",
     "inspect": "inspect",
     "kill": "kill",
     "list": "ps",

@@ -9,6 +9,7 @@ from cli.session import attach_to, console_size_of_stdin, detached_start, requir
 from rootless.containers import lifecycle
 from rootless.containers.create import create
 from rootless.containers.options import CreateOptions, parse_mount, parse_volume, read_env_file, resolve_environment
+from rootless.images import transports
 from rootless.images.store import Image, ImageStore
 from rootless.locations import Locations, from_environment, make_private_folder
 
@@ -44,7 +45,12 @@ def command(image: str, command: tuple[str, ...], **options: object) -> int:
     require_terminal(tty=wanted.terminal, interactive=wanted.interactive, detached=detached)
     make_private_folder(locations.runtime_dir)
     warn_about_maps()
-    found = ImageStore(locations).find(image) or _pull(locations, image)
+    transport = transports.parse(image)
+    if transport is not None and not transport.is_registry:
+        found = _read_archive(locations, transport)
+    else:
+        image = transports.plain_name(image)
+        found = ImageStore(locations).find(image) or _pull(locations, image)
     with lifecycle.signals_held():
         document, lock = create(locations, os.environ, found, image, wanted._replace(attach=not detached))
         running = lifecycle.begin(locations, document, lock, console_size_of_stdin() if wanted.terminal else None)
@@ -102,3 +108,10 @@ def _pull(locations: Locations, name: str) -> Image:
 
     print(f"Unable to find image '{name}' locally", file=sys.stderr)  # noqa: T201
     return pull_with_progress(locations, name, quiet=False, stream=sys.stderr, if_missing=True)
+
+
+def _read_archive(locations: Locations, transport: transports.Transport) -> Image:
+    from cli.transports import tell  # not on the path of a start from the store
+    from rootless.images.trust import policy
+
+    return transports.read_into_store(locations, transport, note=tell, policy=policy.load(os.environ))

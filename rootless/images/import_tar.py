@@ -3,22 +3,20 @@
 import datetime
 import json
 import os
-from collections.abc import Iterable, Iterator
-from typing import IO, Any, Final
+from collections.abc import Iterable
+from typing import IO, Any
 
-from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
-from rootless.images import media_types, platform, reference
+from rootless.errors import InvalidInput, NoSuchObject
+from rootless.images import additions, media_types, platform, reference
+from rootless.images.archive_blocks import BZIP2, XZ, Rejoined, decompressed_slowly
 from rootless.images.blobs import BlobWriter, write_blob
 from rootless.images.changes import apply_changes
-from rootless.images.compression import BLOCK
+from rootless.images.compression import BLOCK, Limits
 from rootless.images.layout import Layout
 from rootless.images.manifest import Blob
 from rootless.images.store import Image, ImageStore, NewImage
 from rootless.images.unpack_image import unpack_new_layer
 from rootless.locations import Locations
-
-_XZ: Final = b"\xfd7zXZ\0"
-_BZIP2: Final = b"BZh"
 
 
 def import_tar(
@@ -29,12 +27,13 @@ def import_tar(
     changes: Iterable[str] = (),
     message: str = "",
     created: str | None = None,
+    wanted: platform.Platform | None = None,
 ) -> Image:
     """Make an image from a tar, plain or compressed by gzip, zstd, xz or bzip2, and return it.
 
-    `name` is a reference, or None for an image without a name; `changes` are Dockerfile instructions; `created` is RFC
-    3339 text, by default now. The caller is single-threaded. Raises `InvalidInput`, `CorruptImage`, `NodeLacks`,
-    `OSError`; nothing is kept then.
+    `name` is a reference, or None for an image without a name; `changes` are Dockerfile instructions; `created` is RFC 3339 text,
+    by default now; `wanted` is the platform of the files, by default this machine's. The caller is single-threaded. Raises
+    `InvalidInput`, `CorruptImage`, `NodeLacks`, `OSError`; nothing is kept then.
     """
     target = None if name is None else reference.parse(name)
     if target is not None and target.digest is not None:
@@ -42,20 +41,23 @@ def import_tar(
     settings: dict[str, Any] = {}
     apply_changes(settings, changes)
     store = ImageStore(locations)
-    layer, diff_id, size = _store_layer(store, source)
-    new = _write_documents(store.layout, layer, _config(settings, diff_id, message, created or _now()), diff_id, size)
-    if not store.add(new, target.name if target else None):
-        raise NoSuchObject("the new image's layer was removed by another process before it had a name", "import it again")
-    return store.get(new.id)
+    with additions.adding(locations):
+        layer, diff_id, size = _store_layer(store, source)
+        new = _write_documents(store.layout, layer, _config(settings, diff_id, message, created or _now(), wanted), diff_id, size)
+        if not store.add(new, target.name if target else None):
+            raise NoSuchObject("the new image's layer was removed by another process before it had a name", "import it again")
+        return store.get(new.id)
 
 
 def _store_layer(store: ImageStore, source: IO[bytes]) -> tuple[Blob, str, int]:
     """Write the tar into the store as it is (only xz and bzip2 are decompressed), unpacked; return its diff ID and size, too."""
-    first = source.read(BLOCK)
+    rejoined = Rejoined(source)
+    first = rejoined.first
     if not first:
         raise InvalidInput("the archive to import is empty")
+    blocks = decompressed_slowly(rejoined, Limits()) if first.startswith((XZ, BZIP2)) else iter(lambda: rejoined.read(BLOCK), b"")
     with BlobWriter(store.layout) as writer:
-        for block in _layer_blocks(first, source):
+        for block in blocks:
             writer.write(block)
         diff_id, size = unpack_new_layer(store.locations, writer.flushed())
         digest = writer.commit()  # only now: of a tar that cannot be unpacked nothing stays
@@ -63,36 +65,10 @@ def _store_layer(store: ImageStore, source: IO[bytes]) -> tuple[Blob, str, int]:
     return Blob(digest, writer.size, media_types.OCI_LAYER + suffix), diff_id, size
 
 
-def _layer_blocks(first: bytes, source: IO[bytes]) -> Iterator[bytes]:
-    if first.startswith(_XZ):
-        import lzma  # only for xz
-
-        yield from _decompressed(lzma.LZMADecompressor(), first, source, lzma.LZMAError)
-    elif first.startswith(_BZIP2):
-        import bz2  # only for bzip2
-
-        yield from _decompressed(bz2.BZ2Decompressor(), first, source, OSError)
-    else:
-        block = first
-        while block:
-            yield block
-            block = source.read(BLOCK)
-
-
-def _decompressed(decompressor: Any, first: bytes, source: IO[bytes], failure: type[Exception]) -> Iterator[bytes]:
-    pending = first
-    try:
-        while not decompressor.eof:
-            if decompressor.needs_input and not pending and not (pending := source.read(BLOCK)):
-                raise CorruptImage("the archive to import ends in the middle")
-            yield decompressor.decompress(pending, BLOCK)
-            pending = b""
-    except failure as error:
-        raise CorruptImage(f"the archive to import is broken: {error}") from error
-
-
-def _config(settings: dict[str, Any], diff_id: str, message: str, created: str) -> dict[str, Any]:
-    machine = platform.of_machine()
+def _config(
+    settings: dict[str, Any], diff_id: str, message: str, created: str, wanted: platform.Platform | None
+) -> dict[str, Any]:
+    machine = wanted or platform.of_machine()
     config: dict[str, Any] = {"created": created, "architecture": machine.architecture, "os": machine.os}
     if machine.variant:
         config["variant"] = machine.variant

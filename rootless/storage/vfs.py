@@ -26,12 +26,17 @@ _COMPLETE = "upper.complete"
 
 def mount(root: RootFilesystem) -> list[int]:
     """Copy the layers into the upper, unless an earlier start did, and bind the upper to the mount point."""
-    complete = f"{root.container_folder}/{_COMPLETE}"
-    if not os.path.exists(complete):
+    if not is_copied(root.container_folder):
         copy_layers(root)
+        complete = f"{root.container_folder}/{_COMPLETE}"
         os.close(os.open(complete, os.O_CREAT | os.O_WRONLY | os.O_CLOEXEC, 0o600))
     mounts.mount(root.upper, root.mount_point, None, mounts.MS_BIND)
     return []
+
+
+def is_copied(container_folder: str) -> bool:
+    """Tell whether a container's upper holds all of its image's files."""
+    return os.path.exists(f"{container_folder}/{_COMPLETE}")
 
 
 def copy_layers(root: RootFilesystem) -> None:
@@ -103,6 +108,7 @@ def _copy_leaf(source: int, target: int, entry_name: str, status: os.stat_result
         os.mknod(entry_name, stat.S_IFMT(status.st_mode) | 0o600, status.st_rdev, dir_fd=target)
         os.chown(entry_name, status.st_uid, status.st_gid, dir_fd=target, follow_symlinks=False)
         os.chmod(f"/proc/self/fd/{target}/{entry_name}", stat.S_IMODE(status.st_mode))
+        os.utime(entry_name, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=target, follow_symlinks=False)
     if status.st_nlink > 1:
         links.first_names[status.st_ino] = links.where + entry_name
 

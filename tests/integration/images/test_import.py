@@ -133,6 +133,12 @@ def test_the_verb(place: Place) -> None:
     assert done.returncode == 0, done.stderr
     assert done.stdout.decode().strip() == place.run(ImageStore(place.locations).get, "app:1").id
     assert place.rl("import", "-", "app:2", data=ARCHIVE).returncode == 0
+    assert place.rl("import", "--platform", "linux/arm/v7", "-m", "said", "-", "app:3", data=ARCHIVE).returncode == 0
+    config = place.run(ImageStore(place.locations).get, "app:3").config
+    assert (config["os"], config["architecture"], config["variant"]) == ("linux", "arm", "v7")
+    assert config["history"][0]["comment"] == "said"
+    url = place.rl("import", "https://example.com/root.tar")
+    assert (url.returncode, b"will not import from a URL" in url.stderr) == (125, True)
     missing = place.rl("import", "/nowhere.tar")
     assert (missing.returncode, missing.stderr) == (125, b"rl: cannot open the archive: No such file or directory: /nowhere.tar\n")
 

@@ -1,0 +1,169 @@
+"""Walking the union of a stack of layers as the kernel's overlay shows it, without a mount (kernel doc filesystems/overlayfs.rst).
+
+Needs neither overlayfs nor FUSE, has no limit of layers, and reads both forms of layers. Runs in the parent namespace. A folder is
+opened by its path below its layer's root, from which nothing leads out (openat2(2)), as a running container may move things about;
+its files are reached through that descriptor. What vanishes meanwhile is left out.
+"""
+
+import contextlib
+import errno
+import json
+import os
+import stat
+from collections.abc import Iterator
+from typing import Final, NamedTuple
+
+from rootless.images.attributes import OVERRIDE_STAT
+from rootless.images.layers import SIDE_FILE
+from rootless.images.tree import OPAQUE, WHITEOUT
+from rootless.linux.openat2 import open_in_root
+
+_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
+
+
+class Attributes(NamedTuple):
+    """Owner, group and mode as the container sees them."""
+
+    uid: int
+    gid: int
+    mode: int
+
+
+class Node(NamedTuple):
+    """One file of the union: its path (the root's is empty), its name in the open folder `folder`, its status on disk there.
+
+    `layer` is the number of its layer, topmost first: with the inode number it tells hard links. `folder` is closed when the walk
+    goes on.
+    """
+
+    path: bytes
+    name: bytes
+    folder: int
+    status: os.stat_result
+    layer: int
+
+
+class _Subfolder(NamedTuple):
+    """A folder to come, and the layers that have it, topmost first; more may have been hidden by something that is no folder."""
+
+    node: Node
+    layers: list[int]
+
+
+class MergedTree:
+    """The union of folders, topmost first, each a layer's tree or a container's upper. To be used as a context manager."""
+
+    def __init__(self, trees: list[str]) -> None:
+        self._side = [_side_file(tree) for tree in trees]
+        self._roots = [os.open(tree, _FOLDER) for tree in trees]
+
+    def __enter__(self) -> "MergedTree":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for root in self._roots:
+            os.close(root)
+
+    def walk(self) -> Iterator[Node]:
+        """Yield all files, each folder before what it holds, the names in each sorted by bytes."""
+        status = os.fstat(self._roots[0])
+        yield Node(b"", b".", self._roots[0], status, 0)
+        pending: list[tuple[bytes, list[int]]] = [(b"", list(range(len(self._roots))))]
+        while pending:
+            path, layers = pending.pop()
+            with contextlib.ExitStack() as stack:
+                files, subfolders = self._list(path, layers, stack)
+                yield from sorted([*files, *(one.node for one in subfolders)])
+            pending += [(one.node.path, one.layers) for one in sorted(subfolders, reverse=True)]
+
+    def attributes(self, node: Node, xattrs: dict[str, bytes]) -> Attributes:
+        """Return a node's attributes: those on disk, or in the flat form what is noted beside them."""
+        noted = xattrs.get(OVERRIDE_STAT)
+        if noted is not None:
+            uid, gid, mode, *_ = noted.split(b":")
+            return Attributes(int(uid), int(gid), int(mode, 8))
+        beside = self._side[node.layer].get(node.path)
+        return beside or Attributes(node.status.st_uid, node.status.st_gid, stat.S_IMODE(node.status.st_mode))
+
+    def _list(self, path: bytes, layers: list[int], stack: contextlib.ExitStack) -> tuple[list[Node], list[_Subfolder]]:
+        """Return what a folder holds; the descriptors that the nodes have are closed with `stack`."""
+        files: list[Node] = []
+        subfolders: dict[bytes, _Subfolder] = {}
+        hidden: set[bytes] = set()  # by a whiteout, or by a file, of this layer or one above
+        for layer in layers:
+            folder = self._open(layer, path)
+            if folder is None:
+                continue
+            stack.callback(os.close, folder)
+            mark = _xattr(folder, OPAQUE)
+            for name, status in _entries(folder):
+                if name in hidden:
+                    continue
+                if stat.S_ISDIR(status.st_mode):
+                    node = Node(path + b"/" + name if path else name, name, folder, status, layer)
+                    subfolders.setdefault(name, _Subfolder(node, [])).layers.append(layer)
+                    continue
+                hidden.add(name)
+                if name not in subfolders and not _is_whiteout(folder, name, status, marked=mark == b"x"):
+                    files.append(Node(path + b"/" + name if path else name, name, folder, status, layer))
+            if mark == b"y":
+                break
+        return files, list(subfolders.values())
+
+    def _open(self, layer: int, path: bytes) -> int | None:
+        try:
+            return open_in_root(self._roots[layer], path or b".", _FOLDER)
+        except OSError as error:
+            if error.errno in _VANISHED:
+                return None
+            raise
+
+
+def xattrs_of(descriptor: int) -> dict[str, bytes]:
+    """Return the extended attributes of an open file, but for those of the union itself."""
+    found = {}
+    for name in os.listxattr(descriptor):
+        if not name.startswith("user.overlay."):
+            value = _xattr(descriptor, name)
+            if value is not None:
+                found[name] = value
+    return found
+
+
+def _entries(folder: int) -> list[tuple[bytes, os.stat_result]]:
+    found = []
+    with os.scandir(folder) as entries:
+        for entry in entries:
+            with contextlib.suppress(FileNotFoundError):  # a running container has removed it
+                found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
+    return found
+
+
+def _is_whiteout(folder: int, name: bytes, status: os.stat_result, *, marked: bool) -> bool:
+    """Tell whether a file is a whiteout: a device 0:0, or an empty file with an xattr in a folder marked for it."""
+    if stat.S_ISCHR(status.st_mode):
+        return status.st_rdev == 0
+    if not marked or status.st_size or not stat.S_ISREG(status.st_mode):
+        return False
+    path = b"/proc/self/fd/%d/%b" % (folder, name)
+    return WHITEOUT in os.listxattr(path, follow_symlinks=False)
+
+
+def _xattr(descriptor: int, name: str) -> bytes | None:
+    try:
+        return os.getxattr(descriptor, name)
+    except OSError as error:
+        if error.errno in {errno.ENODATA, errno.EOPNOTSUPP}:  # not set, or a file system without xattrs
+            return None
+        raise
+
+
+def _side_file(tree: str) -> dict[bytes, Attributes]:
+    """Read what a flat layer notes of files that carry no xattr; a native layer and an upper have no such file."""
+    try:
+        with open(f"{os.path.dirname(tree)}/{SIDE_FILE}", "rb") as file:
+            noted = json.load(file)
+    except FileNotFoundError:
+        return {}
+    return {path.encode(errors="surrogateescape"): Attributes(uid, gid, mode) for path, uid, gid, mode in noted}
