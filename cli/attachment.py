@@ -298,7 +298,7 @@ class _Attachment:
                 if self._tty:
                     self._send_size()
             elif self.raw is not None and number == signal.SIGCONT:
-                self.raw.enter()  # we were stopped, and the shell set its own modes meanwhile
+                self.raw.enter_again()  # we were stopped, and the shell set its own modes meanwhile
                 self._send_size()
             elif self._forward is not None:
                 self._forward(number)

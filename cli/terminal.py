@@ -40,12 +40,23 @@ class RawMode:
         termios.tcsetattr(self._descriptor, termios.TCSANOW, raw)
 
     def restore(self) -> None:
-        """Give the terminal back as it was found."""
-        try:
+        """Give the terminal back as it was found; one that was closed needs nothing."""
+        with _unless_gone():
             termios.tcsetattr(self._descriptor, termios.TCSANOW, self._saved)
-        except termios.error as error:
-            if error.args[0] not in _GONE:  # the terminal was closed: nothing is left to restore
-                raise
+
+    def enter_again(self) -> None:
+        """Be in raw mode again after a stop; a terminal that was closed sends SIGCONT, too."""
+        with _unless_gone():
+            self.enter()
+
+
+@contextlib.contextmanager
+def _unless_gone() -> Iterator[None]:
+    try:
+        yield
+    except termios.error as error:
+        if error.args[0] not in _GONE:
+            raise
 
 
 @contextlib.contextmanager

@@ -36,12 +36,24 @@ class Comparison(NamedTuple):
 COLUMNS = ("", "rl", "peer", "ratio", "half of pairs", "goal", "")
 
 
-def compare(what: str, ours: Callable[[], object], theirs: Callable[[], object], *, runs: int, goal: float) -> Comparison:
-    """Run both in turns, `runs` times after one of each that does not count; who goes first alternates."""
+def compare(
+    what: str,
+    ours: Callable[[], object],
+    theirs: Callable[[], object],
+    *,
+    runs: int,
+    goal: float,
+    prepare: Callable[[], object] = lambda: None,
+) -> Comparison:
+    """Run both in turns, `runs` times after one of each that does not count; who goes first alternates.
+
+    `prepare` is called before every run, and not measured.
+    """
     times: tuple[list[float], list[float]] = ([], [])
     sides = (ours, theirs)
     for run in range(-1, runs):
         for side in (0, 1) if run % 2 else (1, 0):
+            prepare()
             begin = time.perf_counter()
             sides[side]()
             if run >= 0:

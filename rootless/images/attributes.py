@@ -12,6 +12,7 @@ from typing import Final
 
 from rootless.errors import NodeLacks
 from rootless.images import tar
+from rootless.images.mtree import OnDisk, checksum_of_xattrs
 from rootless.images.tree import shown
 
 OVERRIDE_STAT: Final = "user.containers.override_stat"
@@ -25,37 +26,45 @@ _TYPES: Final = {tar.REGULAR: "file", tar.DIRECTORY: "dir", tar.SYMLINK: "symlin
 
 
 class Attributes:
-    """Sets attributes in one form, and notes what the disk or the namespace refused."""
+    """Sets attributes in one form, returns what is on disk then, and notes what the disk or the namespace refused."""
 
     def __init__(self, form: str) -> None:
         self.form = form
         self.side: list[list[str | int]] = []  # flat: [path, uid, gid, mode] of what carries no user xattr
         self.refused: dict[str, int] = {}  # xattr -> files
 
-    def set_open(self, descriptor: int, member: tar.Member) -> None:
-        """Set all attributes of an open file or folder."""
+    def set_open(self, descriptor: int, member: tar.Member, *, opaque: bool = False) -> OnDisk:
+        """Set all attributes of an open file or folder; `opaque` says that it has that mark already."""
+        mode, uid, gid = member.mode, member.uid, member.gid
         if self.form == NATIVE:
-            if member.uid or member.gid:
+            if uid or gid:
                 _chown(descriptor, member)
-            os.fchmod(descriptor, member.mode)  # after chown, which clears set-ID bits
         else:
-            folder = member.kind == tar.DIRECTORY
             # No set-ID bit: on disk it would be the user's own.
-            os.fchmod(descriptor, (member.mode & 0o1777) | (0o700 if folder else 0o600))
+            mode = (mode & 0o1777) | (0o700 if member.kind == tar.DIRECTORY else 0o600)
+            uid = gid = 0
             os.setxattr(descriptor, OVERRIDE_STAT, override_stat(member).encode())
+        os.fchmod(descriptor, mode)  # after chown, which clears set-ID bits
         if member.xattrs:
             self._set_xattrs(descriptor, member)
         os.utime(descriptor, ns=(member.mtime, member.mtime))
+        has_xattrs = opaque or member.xattrs or self.form == FLAT
+        return OnDisk(mode, uid, gid, member.mtime, checksum_of_xattrs(descriptor) if has_xattrs else 0)
 
-    def set_named(self, parent: int, name: bytes, member: tar.Member, path: bytes) -> None:
+    def set_named(self, parent: int, name: bytes, member: tar.Member, path: bytes) -> OnDisk:
         """Set the attributes of a symbolic link or FIFO, which are not opened."""
+        uid = gid = 0
         if self.form == FLAT:
             self.side.append([path.decode(errors="surrogateescape"), member.uid, member.gid, member.mode])
         elif member.uid or member.gid:
+            uid, gid = member.uid, member.gid
             _chown(name, member, parent)
+        mode = 0o777
         if member.kind == tar.FIFO:
-            os.chmod(name, member.mode & (0o7777 if self.form == NATIVE else 0o777), dir_fd=parent)
+            mode = member.mode & (0o7777 if self.form == NATIVE else 0o777)
+            os.chmod(name, mode, dir_fd=parent)
         os.utime(name, ns=(member.mtime, member.mtime), dir_fd=parent, follow_symlinks=False)
+        return OnDisk(mode, uid, gid, member.mtime, 0)
 
     def _set_xattrs(self, descriptor: int, member: tar.Member) -> None:
         for key, value in member.xattrs.items():

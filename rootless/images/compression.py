@@ -8,10 +8,10 @@ Output is bounded: a block at a time, a total, and a ratio to the input.
 import hashlib
 import queue
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Final, NamedTuple, Protocol, cast
 
-from rootless.errors import CorruptImage
+from rootless.errors import CorruptImage, InvalidInput
 
 BLOCK: Final = 1 << 20
 _READ_AHEAD: Final = 4  # blocks
@@ -22,11 +22,26 @@ _MAX_ZSTD_WINDOW: Final = 128 << 20  # what `zstd --long` makes; RFC 8878 lets d
 
 
 class Limits(NamedTuple):
-    """Bounds against decompression bombs and tars that never end."""
+    """Bounds of one layer, against decompression bombs and tars that never end."""
 
-    total_bytes: int = 256 << 30
+    total_bytes: int = 256 << 30  # decompressed
     ratio: int = 1000  # of output to input, looked at after the first GiB
     members: int = 16_000_000
+
+
+_VARIABLES: Final = {"total_bytes": "RL_LAYER_MAX_BYTES", "ratio": "RL_LAYER_MAX_RATIO", "members": "RL_LAYER_MAX_FILES"}
+
+
+def limits_from(environ: Mapping[str, str]) -> Limits:
+    """Return the limits that RL_LAYER_MAX_BYTES, RL_LAYER_MAX_RATIO and RL_LAYER_MAX_FILES set. Raises `InvalidInput`."""
+    given: dict[str, int] = {}
+    for field, variable in _VARIABLES.items():
+        text = environ.get(variable, "")
+        if text and not (text.isascii() and text.isdecimal() and len(text) < 19 and int(text)):
+            raise InvalidInput(f"{variable} is {text!r:.60}", "give a whole number above 0")
+        if text:
+            given[field] = int(text)
+    return Limits(**given)
 
 
 class Source(Protocol):
@@ -97,7 +112,8 @@ def decompressed(source: Source, limits: Limits) -> Iterator[bytes]:
         if produced > limits.total_bytes or (produced > 1 << 30 and produced > limits.ratio * counted.count):
             raise CorruptImage(
                 f"the layer grows from {counted.count} to more than {produced} bytes: a decompression bomb",
-                f"the limits are {limits.total_bytes} bytes in all and {limits.ratio} times the compressed size",
+                f"the limits are {limits.total_bytes} bytes in all and {limits.ratio} times the compressed size; "
+                "RL_LAYER_MAX_BYTES and RL_LAYER_MAX_RATIO set others",
             )
         yield block
 

@@ -1,6 +1,7 @@
 """Unpacked layers: their keys and folders.
 
     layers/FOLDER/d            the tree (the name is short: overlay's mount options hold at most 4,096 bytes)
+    layers/FOLDER/files        what the tree has, a line a file (see `mtree`)
     layers/FOLDER/layer.json   written last: {"key", "diffID", "form": "native" | "flat", "size", …}
     layers/tmp-…               an unpacking under way, locked by its unpacker; left over when nobody holds the lock
 
@@ -20,6 +21,8 @@ from rootless.locations import Locations
 _FOLDER_LENGTH: Final = 26
 TREE: Final = "d"
 RECORD: Final = "layer.json"
+FILES: Final = "files"
+SIDE_FILE: Final = "override_stat.json"  # of flat layers: see `attributes`
 
 
 def folder_of(locations: Locations, key: str) -> str:

@@ -4,7 +4,9 @@ import os
 import stat
 from typing import Final, NamedTuple
 
+from rootless.images import mtree
 from rootless.images.attributes import FLAT, OVERRIDE_STAT
+from rootless.images.mtree import OnDisk, RecordWriter, checksum_of_xattrs
 from rootless.images.tree import OPAQUE
 
 _OVERLAY: Final = "user.overlay."
@@ -29,8 +31,8 @@ def differing(implied: list[str], below: list[str]) -> dict[str, FolderAttribute
     return {path: attributes for path, attributes in found.items() if not _is_default(attributes)}
 
 
-def apply(tree: str, changes: dict[str, FolderAttributes], form: str) -> None:
-    """Set the attributes of folders of a freshly unpacked tree, the deepest first."""
+def apply(tree: str, changes: dict[str, FolderAttributes], form: str, record: RecordWriter) -> None:
+    """Set the attributes of folders of a freshly unpacked tree, the deepest first, and note them in its record."""
     for path in sorted(changes, key=len, reverse=True):
         attributes = changes[path]
         descriptor = os.open(os.path.join(tree, path), os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
@@ -41,6 +43,9 @@ def apply(tree: str, changes: dict[str, FolderAttributes], form: str) -> None:
             for name, value in attributes.xattrs:
                 os.setxattr(descriptor, name, value)
             os.utime(descriptor, ns=(attributes.mtime, attributes.mtime))
+            owner = (attributes.uid, attributes.gid) if form != FLAT else (0, 0)
+            on_disk = OnDisk(attributes.mode, *owner, attributes.mtime, checksum_of_xattrs(descriptor))
+            record.add(os.fsencode(path), mtree.FOLDER, on_disk)
         finally:
             os.close(descriptor)
 

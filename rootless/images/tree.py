@@ -12,6 +12,8 @@ import stat
 from typing import Final
 
 from rootless.errors import CorruptImage
+from rootless.images import mtree
+from rootless.images.mtree import RecordWriter
 from rootless.images.removal import remove_tree
 
 OPAQUE: Final = "user.overlay.opaque"
@@ -24,11 +26,13 @@ _MAX_PATH: Final = 4095  # PATH_MAX without its NUL: what no path can name, nobo
 class Tree:
     """Opens and makes folders below one root; paths are normalised: components joined by `/`, the root is empty."""
 
-    def __init__(self, root: int) -> None:
+    def __init__(self, root: int, record: RecordWriter) -> None:
         self._root = root
+        self._record = record
         self._folders: dict[bytes, int] = {}
         self.implied: set[bytes] = {b""}  # folders without a member of their own
         self.whiteouts: set[bytes] = set()
+        self.opaque: set[bytes] = set()  # folders with that mark, of both forms
 
     def close(self) -> None:
         """Close the cached folders; the root stays the caller's."""
@@ -86,9 +90,10 @@ class Tree:
             below = path + b"/"
             for cached in [one for one in self._folders if one == path or one.startswith(below)]:
                 os.close(self._folders.pop(cached))
-            for noted in (self.implied, self.whiteouts):
+            for noted in (self.implied, self.whiteouts, self.opaque):
                 noted.difference_update([one for one in noted if one == path or one.startswith(below)])
             remove_tree(name, parent)
+        self._record.remove(path)
 
     def white_out(self, path: bytes) -> None:
         """Hide what lower layers have at `path` (image-spec layer.md, "Whiteouts"); what this layer has there stays."""
@@ -100,12 +105,16 @@ class Tree:
         except FileExistsError:
             if _is_folder(descriptor, name):
                 self.make_opaque(path)
+            return
         except PermissionError:  # no device numbers here (NFS, an older kernel): the form of Linux 6.7
             self._white_out_by_xattr(descriptor, name)
+            self.opaque.add(parent)
+        self._record.add(path, mtree.WHITEOUT, mtree.NO_ATTRIBUTES)
 
     def make_opaque(self, path: bytes) -> None:
         """Hide what lower layers have below a folder (kernel overlayfs.rst, "whiteouts and opaque directories")."""
         os.setxattr(self.folder(path), OPAQUE, b"y")
+        self.opaque.add(path)
 
     def _nearest(self, path: bytes) -> tuple[int, list[bytes]]:
         """Return the nearest open folder on a path, and the paths from there on, the uppermost first."""
@@ -129,6 +138,8 @@ class Tree:
             os.unlink(name, dir_fd=parent)
             os.mkdir(name, 0o700, dir_fd=parent)
             self._hide_lower(path)
+            self._record.remove(path)
+            self.implied.add(path)
         return os.open(name, _OPEN, dir_fd=parent)
 
     def _hide_lower(self, path: bytes) -> None:

@@ -11,9 +11,10 @@ from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 from rootless.errors import CorruptImage
-from rootless.images import tar
+from rootless.images import mtree, tar
 from rootless.images.attributes import Attributes
 from rootless.images.compression import Limits
+from rootless.images.mtree import RecordWriter, crc32
 from rootless.images.tree import Tree, normalised, shown
 
 _WHITEOUT_PREFIX: Final = b".wh."
@@ -34,20 +35,28 @@ class Unpacked(NamedTuple):
     device_names: list[str]
 
 
-def unpack(blocks: Iterable[bytes], root: int, attributes: Attributes, limits: Limits) -> Unpacked:
+def unpack(
+    blocks: Iterable[bytes], root: int, attributes: Attributes, limits: Limits, record: RecordWriter | None = None
+) -> Unpacked:
     """Unpack a tar's blocks into the empty folder `root` (a descriptor). Raises `CorruptImage` naming the member, or `OSError`.
 
-    All blocks are consumed, also those behind the tar's end, as the diff ID covers them. Sets the process's umask to 0.
+    All blocks are consumed, also those behind the tar's end, as the diff ID covers them. `record` is told of every file. Sets the
+    process's umask to 0.
     """
     reader = tar.TarReader(blocks)
-    writer = _Writer(reader, Tree(root), attributes)
+    noted = record or RecordWriter()
+    writer = _Writer(reader, Tree(root, noted), attributes, noted)
     os.umask(0)
+    member = None
     try:
         for count, member in enumerate(reader, 1):
-            if count > limits.members:
-                raise CorruptImage(f"the layer has more than {limits.members} members")
+            _check_count(count, limits)
             _write_member(writer, member)
         return writer.finish()
+    except CorruptImage as error:
+        if member is None or repr(shown(member.name)) in error.message:
+            raise
+        raise CorruptImage(f"{error.message} (at or behind {shown(member.name)!r})", error.hint) from error
     finally:
         writer.tree.close()
 
@@ -55,8 +64,9 @@ def unpack(blocks: Iterable[bytes], root: int, attributes: Attributes, limits: L
 class _Writer:
     """Makes the members' files one by one."""
 
-    def __init__(self, reader: tar.TarReader, tree: Tree, attributes: Attributes) -> None:
+    def __init__(self, reader: tar.TarReader, tree: Tree, attributes: Attributes, record: RecordWriter) -> None:
         self.tree = tree
+        self._record = record
         self._reader = reader
         self._attributes = attributes
         self._folders: dict[bytes, tar.Member] = {}  # their attributes are set at the end
@@ -94,7 +104,8 @@ class _Writer:
         for path in sorted(self._folders, reverse=True):
             descriptor = self.tree.lookup(path)
             if descriptor is not None:  # else a later member replaced it
-                self._attributes.set_open(descriptor, self._folders[path])
+                on_disk = self._attributes.set_open(descriptor, self._folders[path], opaque=path in self.tree.opaque)
+                self._record.add(path, mtree.FOLDER, on_disk)
         implied = sorted(path for path in self.tree.implied if path not in self.tree.whiteouts)
         return Unpacked(self._size, self._members, implied, self._devices, self._device_names)
 
@@ -107,24 +118,33 @@ class _Writer:
             self._folders.pop(path, None)
             maker(parent, name, path, member)
 
-    def _regular(self, parent: int, name: bytes, path: bytes, member: tar.Member) -> None:  # noqa: ARG002
+    def _regular(self, parent: int, name: bytes, path: bytes, member: tar.Member) -> None:
         descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
+        checksum = 0
         try:
-            if member.pieces is None:
+            if member.pieces is not None:
+                checksum = self._sparse(descriptor, member.pieces, member.size)
+            elif member.size:
                 for chunk in self._reader.content():
+                    checksum = crc32(chunk, checksum)
                     _write_all(descriptor, chunk)
-            else:
-                self._sparse(descriptor, member.pieces, member.size)
-            self._attributes.set_open(descriptor, member)
+            on_disk = self._attributes.set_open(descriptor, member)
         finally:
             os.close(descriptor)
-        self._size += sum(length for _, length in member.pieces) if member.pieces is not None else member.size
+        if member.pieces is None:
+            self._record.add(path, mtree.REGULAR, on_disk, member.size, checksum)
+            self._size += member.size
+        else:
+            self._record.add_sparse(path, on_disk, member.size, checksum, member.pieces)
+            self._size += sum(length for _, length in member.pieces)
 
-    def _sparse(self, descriptor: int, pieces: tar.Pieces, size: int) -> None:
+    def _sparse(self, descriptor: int, pieces: tar.Pieces, size: int) -> int:
+        """Write the pieces and return their checksum."""
         os.ftruncate(descriptor, size)
         remaining = iter(pieces)
-        left = 0
+        left = checksum = 0
         for chunk in self._reader.content():
+            checksum = crc32(chunk, checksum)
             rest = chunk
             while rest:
                 while not left:
@@ -133,6 +153,7 @@ class _Writer:
                 now, rest = rest[:left], rest[left:]
                 left -= len(now)
                 _write_all(descriptor, now)
+        return checksum
 
     def _hard_link(self, parent: int, name: bytes, path: bytes, member: tar.Member) -> None:
         target = normalised(member.link)
@@ -144,6 +165,7 @@ class _Writer:
             raise CorruptImage(f"{shown(path)!r} is a hard link to {shown(target)!r}, which is no file in the layer")
         # The lookup may have closed the parent, where that was the least recently used.
         os.link(target_name, name, src_dir_fd=source, dst_dir_fd=self._again(parent, path), follow_symlinks=False)
+        self._record.add_hard_link(path, target)
 
     def _again(self, parent: int, path: bytes) -> int:
         folder = path.rpartition(b"/")[0]
@@ -153,14 +175,18 @@ class _Writer:
         if not member.link or b"\0" in member.link:
             raise CorruptImage(f"{shown(path)!r} is a symbolic link to nothing, or to a name with a NUL")
         os.symlink(member.link, name, dir_fd=parent)
-        self._attributes.set_named(parent, name, member, path)
+        on_disk = self._attributes.set_named(parent, name, member, path)
+        self._record.add(path, mtree.SYMLINK, on_disk, len(member.link), crc32(member.link))
 
     def _fifo(self, parent: int, name: bytes, path: bytes, member: tar.Member) -> None:
         os.mkfifo(name, 0o600, dir_fd=parent)
-        self._attributes.set_named(parent, name, member, path)
+        self._record.add(path, mtree.FIFO, self._attributes.set_named(parent, name, member, path))
 
-    def _device(self, parent: int, name: bytes, path: bytes, member: tar.Member) -> None:  # noqa: ARG002
-        """Leave devices out: a user namespace cannot make them (EPERM), containers get theirs in /dev, and 0:0 is a whiteout."""
+    def _device(self, parent: int, name: bytes, path: bytes, member: tar.Member) -> None:
+        """Leave devices out: a user namespace cannot make them (EPERM), and containers get theirs in /dev; 0:0 is a whiteout."""
+        if member.kind == tar.CHARACTER and member.device == (0, 0):  # as the kernel's overlay has it in an upper layer
+            self.tree.white_out(path)
+            return
         self._devices += 1
         if len(self._device_names) < _MAX_NAMED:
             self._device_names.append(shown(path))
@@ -175,6 +201,11 @@ class _Writer:
             if hidden in {b"", b".", b".."}:
                 raise CorruptImage(f"a whiteout hides nothing: {shown(member.name)!r}")
             self.tree.white_out(parent + b"/" + hidden if parent else hidden)
+
+
+def _check_count(count: int, limits: Limits) -> None:
+    if count > limits.members:
+        raise CorruptImage(f"the layer has more than {limits.members} members", "RL_LAYER_MAX_FILES sets another limit")
 
 
 def _write_member(writer: _Writer, member: tar.Member) -> None:

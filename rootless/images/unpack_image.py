@@ -19,16 +19,18 @@ from rootless.errors import CorruptImage
 from rootless.images import layers, lower
 from rootless.images.attributes import Attributes, choose_form
 from rootless.images.blobs import explain_full_disk
-from rootless.images.compression import HashedBlocks, Limits
+from rootless.images.compression import HashedBlocks, Limits, limits_from
 from rootless.images.layout import Layout
 from rootless.images.manifest import chain_ids, diff_ids_of, parse_manifest
+from rootless.images.mtree import RecordWriter, crc32
 from rootless.images.removal import remove_tree
 from rootless.images.unpack import Unpacked, unpack
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
 
 _TEMPORARY: Final = "tmp-"
-SIDE_FILE: Final = "override_stat.json"
+_NAMED: Final = 3  # devices that a warning names
+_BUFFER: Final = 1 << 17  # bytes of a layer's record of files
 
 
 class UnpackedImage(NamedTuple):
@@ -83,10 +85,11 @@ def _unpack_new(locations: Locations, blob_path: str) -> tuple[str, int]:
 class LayerUnpacker:
     """Extracts and places layers; to be used in the parent namespace, as a context manager that removes what was not placed."""
 
-    def __init__(self, locations: Locations, limits: Limits = Limits()) -> None:  # noqa: B008 - immutable
+    def __init__(self, locations: Locations, limits: Limits | None = None) -> None:
+        """Take the limits of one layer, by default those that the environment sets."""
         self.blobs: dict[str, str] = {}  # diff ID -> path of its blob, for layers that are not extracted yet
         self._locations = locations
-        self._limits = limits
+        self._limits = limits or limits_from(os.environ)
         self._extracted: dict[str, _Extracted] = {}
         self._abandoned: dict[str, int] = {}  # temporary folder -> its lock; removed at the end, when no signal interrupts
 
@@ -115,6 +118,11 @@ class LayerUnpacker:
         self._extracted[found] = _Extracted(folder, descriptor, record)
         return found
 
+    def warnings_of(self, diff_id: str) -> list[str]:
+        """Return what the user should know of a layer that has been extracted here and not placed."""
+        extracted = self._extracted.get(diff_id)
+        return [] if extracted is None else _warnings(extracted.record)
+
     def place(self, diff_ids: tuple[str, ...]) -> tuple[list[str], int]:
         """Give all layers of a stack their final names; return their keys, bottom first, and the bytes of their files."""
         keys: list[str] = []
@@ -139,7 +147,9 @@ class LayerUnpacker:
             self.extract(self.blobs[diff_id], diff_id)
         extracted = self._extracted.pop(diff_id)
         differing = lower.differing(extracted.record["implied"], below)
-        lower.apply(f"{extracted.folder}/{layers.TREE}", differing, extracted.record["form"])
+        if differing:
+            with open(f"{extracted.folder}/{layers.FILES}", "ab") as files:
+                lower.apply(f"{extracted.folder}/{layers.TREE}", differing, extracted.record["form"], RecordWriter(files))
         key = chain_id if differing else diff_id
         _finish(extracted, key, layers.folder_of(self._locations, key))
         return key
@@ -150,13 +160,17 @@ class LayerUnpacker:
         os.mkdir(tree, 0o700)
         root = os.open(tree, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
-            with open(blob_path, "rb", buffering=0) as blob, HashedBlocks(blob, self._limits) as blocks:
-                unpacked = unpack(blocks, root, attributes, self._limits)
+            with (
+                open(blob_path, "rb", buffering=0) as blob,
+                open(f"{folder}/{layers.FILES}", "wb", buffering=_BUFFER) as files,
+                HashedBlocks(blob, self._limits) as blocks,
+            ):
+                unpacked = unpack(blocks, root, attributes, self._limits, RecordWriter(files))
                 diff_id = blocks.digest()
         finally:
             os.close(root)
         if attributes.side:
-            _write_json(f"{folder}/{SIDE_FILE}", attributes.side)
+            _write_json(f"{folder}/{layers.SIDE_FILE}", attributes.side)
         return _record(diff_id, attributes, unpacked)
 
 
@@ -169,6 +183,18 @@ def read_record(folder: str) -> dict[str, Any]:
     except (FileNotFoundError, ValueError) as error:
         raise CorruptImage(f"cannot read {path}: {error}", "remove the image and pull it again") from error
     return record
+
+
+def checksum_of_file(path: str) -> int | None:
+    """Return the CRC-32 of a file, None where there is none."""
+    checksum = 0
+    try:
+        with open(path, "rb", buffering=0) as file:
+            while block := file.read(1 << 20):
+                checksum = crc32(block, checksum)
+    except FileNotFoundError:
+        return None
+    return checksum
 
 
 def remove_leftovers(locations: Locations) -> None:
@@ -203,6 +229,17 @@ def _record(diff_id: str, attributes: Attributes, unpacked: Unpacked) -> dict[st
     }
 
 
+def _warnings(record: dict[str, Any]) -> list[str]:
+    texts = []
+    if record["devicesLeftOut"]:
+        names, count = record["devicesLeftOutNames"], record["devicesLeftOut"]
+        shown = ", ".join(names[:_NAMED]) + (f" and {count - _NAMED} more" if count > _NAMED else "")
+        texts.append(f"left out {count} devices, which a user namespace cannot make: {shown}")
+    for name, count in record["xattrsRefused"].items():
+        texts.append(f"{count} files lack the extended attribute {name}, which this disk or user namespace refuses")
+    return texts
+
+
 def _check_diff_id(found: str, expected: str | None) -> None:
     if expected not in {None, found}:
         raise CorruptImage(f"the content of the layer has the diff ID {found}, but the config says {expected}")
@@ -228,7 +265,8 @@ def _make_temporary(parent: str) -> tuple[str, int]:
 
 def _finish(extracted: _Extracted, key: str, folder: str) -> None:
     """Write the record and rename the folder to its place, or remove it where another unpacker was faster."""
-    _write_json(f"{extracted.folder}/{layers.RECORD}", {"key": key, **extracted.record})
+    checksums = {f"{name}CRC32": checksum_of_file(f"{extracted.folder}/{name}") for name in (layers.FILES, layers.SIDE_FILE)}
+    _write_json(f"{extracted.folder}/{layers.RECORD}", {"key": key, **extracted.record, **checksums})
     try:
         os.rename(extracted.folder, folder)
     except OSError as error:

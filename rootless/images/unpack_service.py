@@ -3,7 +3,7 @@
 Theory of operation. The worker is forked before trio starts, as a fork wants a single thread. Requests and replies are JSON
 lines on two pipes, strictly in turn:
 
-    {"extract": [blob path, diff ID]}                {"result": null}
+    {"extract": [blob path, diff ID]}                {"result": [warning, …]}
     {"place": [{diff ID: blob path}, [diff ID, …]]}  {"result": [[key, …], size]}
                                                      {"error": class name, "message": …, "hint": …} to either
 
@@ -20,6 +20,7 @@ from typing import Any, NoReturn
 
 from rootless import errors
 from rootless.errors import CorruptImage, RlError, os_error_text
+from rootless.images.compression import Limits, limits_from
 from rootless.images.unpack_image import LayerUnpacker
 from rootless.locations import Locations
 from rootless.namespaces.parent import fork_into_parent
@@ -29,7 +30,11 @@ class UnpackService:
     """The caller's side: two descriptors and the worker's PID. `end` must be called."""
 
     def __init__(self, locations: Locations) -> None:
-        """Start the worker; the caller is single-threaded. Raises `NodeLacks` where there are no user namespaces."""
+        """Start the worker; the caller is single-threaded.
+
+        Raises `NodeLacks` where there are no user namespaces, `InvalidInput` for malformed limits in the environment.
+        """
+        limits = limits_from(os.environ)
         os.makedirs(locations.layers, 0o700, exist_ok=True)
         requests, self.requests = os.pipe2(os.O_CLOEXEC)
         self.replies, replies = os.pipe2(os.O_CLOEXEC)
@@ -37,7 +42,7 @@ class UnpackService:
         def body() -> None:
             os.close(self.requests)
             os.close(self.replies)
-            _serve(locations, requests, replies)
+            _serve(locations, limits, requests, replies)
 
         try:
             self._pid = fork_into_parent(locations.runtime_dir, body)
@@ -71,10 +76,10 @@ def unwrap(line: bytes) -> Any:
     return reply["result"]
 
 
-def _serve(locations: Locations, requests: int, replies: int) -> None:
+def _serve(locations: Locations, limits: Limits, requests: int, replies: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, which then ends this process
     signal.signal(signal.SIGTERM, _stop)
-    with open(requests, "rb") as source, open(replies, "wb", buffering=0) as sink, LayerUnpacker(locations) as unpacker:
+    with open(requests, "rb") as source, open(replies, "wb", buffering=0) as sink, LayerUnpacker(locations, limits) as unpacker:
         try:
             for line in source:
                 sink.write(json.dumps(_answer(unpacker, json.loads(line))).encode() + b"\n")
@@ -93,7 +98,7 @@ def _answer(unpacker: LayerUnpacker, wanted: dict[str, Any]) -> dict[str, Any]:
             path, diff_id = wanted["extract"]
             unpacker.blobs[diff_id] = path
             _extract(unpacker, path, diff_id)
-            return {"result": None}
+            return {"result": [f"layer {_short(path)}: {text}" for text in unpacker.warnings_of(diff_id)]}
         paths, diff_ids = wanted["place"]
         unpacker.blobs.update(paths)
         return {"result": unpacker.place(tuple(diff_ids))}
@@ -109,4 +114,8 @@ def _extract(unpacker: LayerUnpacker, path: str, diff_id: str) -> None:
     try:
         unpacker.extract(path, diff_id)
     except CorruptImage as error:
-        raise CorruptImage(f"layer {os.path.basename(path)[:12]}: {error.message}", error.hint) from error
+        raise CorruptImage(f"layer {_short(path)}: {error.message}", error.hint) from error
+
+
+def _short(path: str) -> str:
+    return os.path.basename(path)[:12]

@@ -1,6 +1,7 @@
 """Any tree survives tar and unpacking; any bytes whatever are unpacked within their folder or refused."""
 
 import contextlib
+import io
 import os
 import stat
 import string
@@ -13,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rootless.errors import CorruptImage, InvalidInput
-from rootless.images import reference
+from rootless.images import mtree, reference
 from rootless.images.attributes import FLAT, OVERRIDE_STAT, Attributes
+from rootless.images.check_layers import differences
 from rootless.images.compression import Limits
 from rootless.images.removal import remove_tree
 from rootless.images.unpack import unpack
@@ -25,6 +27,7 @@ PATHS = st.lists(NAMES, min_size=1, max_size=4).map("/".join)
 EVIL = ["..", "../x", "a/../../x", "/etc/x", "a/.wh.b", ".wh..wh..opq", ".wh.a", ".", "./", "a//b", ""]
 HOSTILE = st.one_of(PATHS, st.sampled_from(EVIL))
 KINDS = st.sampled_from([tarfile.REGTYPE, tarfile.DIRTYPE, tarfile.SYMTYPE, tarfile.LNKTYPE, tarfile.FIFOTYPE, tarfile.CHRTYPE])
+FEW = st.lists(st.sampled_from(["a", "b", ".wh.a", ".wh.b", ".wh..wh..opq"]), min_size=1, max_size=3).map("/".join)
 
 
 def extract(archive: bytes, target: str, block: int = 4096) -> None:
@@ -32,8 +35,13 @@ def extract(archive: bytes, target: str, block: int = 4096) -> None:
     umask = os.umask(0)
     try:
         blocks = (archive[position : position + block] for position in range(0, len(archive), block))
-        unpack(blocks, root, Attributes(FLAT), Limits())
+        record = io.BytesIO()
+        unpack(blocks, root, Attributes(FLAT), Limits(), mtree.RecordWriter(record))
+        os.fchdir(root)
+        record.seek(0)
+        assert differences(mtree.read(record), native=False, quick=False) == []
     finally:
+        os.chdir("/")
         os.umask(umask)
         os.close(root)
 
@@ -82,6 +90,14 @@ def test_hostile_members_stay_inside(members: list[tuple[str, bytes, str]]) -> N
         extract(tars.make(entries), target)
         for folder, _, names in os.walk(target):
             assert all(stat.S_IFMT(os.lstat(f"{folder}/{name}").st_mode) != stat.S_IFBLK for name in names)
+
+
+@settings(max_examples=200, deadline=None)
+@given(st.lists(st.tuples(FEW, KINDS, FEW), max_size=10))
+def test_members_that_replace_others_are_recorded_as_they_are_on_disk(members: list[tuple[str, bytes, str]]) -> None:
+    entries = [(tars.member(name, kind, linkname=link), b"") for name, kind, link in members]
+    with sandbox() as target, contextlib.suppress(CorruptImage):
+        extract(tars.make(entries), target)
 
 
 @settings(max_examples=150, deadline=None)

@@ -1,4 +1,4 @@
-"""A pull that is killed at any moment leaves nothing that the next one minds."""
+"""A pull that is killed at any moment leaves nothing that the next one minds, and nothing that `rl system check` finds wrong."""
 
 import gzip
 import os
@@ -6,16 +6,27 @@ import random
 import signal
 import subprocess
 import sys
+import time
+from collections.abc import Iterator
 
 import pytest
 
-from rootless.images.store import ImageStore, layer_folders
+from rootless.images import layers
+from rootless.images.check import check
+from rootless.images.pull import pull
+from rootless.images.remove import remove
+from rootless.images.store import Image
+from rootless.images.unpack_image import read_record
 from tests.integration.images.conftest import Place
-from tests.support.registries import Registry
+from tests.support.registries import Registry, build_image, digest_of
+from tests.support.scripted_registry import Request, ScriptedRegistry, whole
 from tests.support.tars import file, folder, make
 from tests.support.test_user import drop_privileges
 
 pytestmark = pytest.mark.engine
+
+KILLS = 20
+EARLIEST, LATEST = 0.1, 0.7  # seconds after the start: imports take 0.3, the whole pull 0.7
 
 
 def layer(number: int) -> bytes:
@@ -23,23 +34,81 @@ def layer(number: int) -> bytes:
     return gzip.compress(make(members), 1)
 
 
+def pulled(place: Place, name: str) -> Image:
+    image: Image = place.run(lambda: pull(place.locations, name, environ=place.environ, etc=place.etc))
+    return image
+
+
+def records_of(place: Place, image: Image) -> list[tuple[str, int]]:
+    """Return each layer's key and the checksum of what it holds."""
+    folders = [layers.folder_of(place.locations, key) for key in image.layer_keys]
+    return [(record["key"], record["filesCRC32"]) for record in map(read_record, folders)]
+
+
+def killed_pull(place: Place, name: str, seconds: float, *, with_worker: bool) -> None:
+    command = [sys.executable, "-m", "cli", "pull", "-q", name]
+    process = subprocess.Popen(command, cwd="/", env=place.environ, start_new_session=True, **drop_privileges())
+    try:
+        process.wait(seconds)
+    except subprocess.TimeoutExpired:
+        if with_worker:
+            os.killpg(process.pid, signal.SIGKILL)
+        else:
+            process.kill()
+        process.wait()
+
+
 def test_killed_pulls_are_finished_by_the_next(place: Place, registry: Registry) -> None:
     registry.push("killed:1", [layer(number) for number in range(5)])
-    command = [sys.executable, "-m", "cli", "pull", "-q", f"{registry.host}/killed:1"]
-    for _ in range(8):
-        process = subprocess.Popen(command, cwd="/", env=place.environ, **drop_privileges())
-        try:
-            process.wait(random.uniform(0.15, 0.7))
-        except subprocess.TimeoutExpired:
-            process.send_signal(signal.SIGKILL)
-            process.wait()
-    assert place.rl("pull", "-q", f"{registry.host}/killed:1").returncode == 0
-    image = place.run(ImageStore(place.locations).get, f"{registry.host}/killed:1")
-    trees = place.run(layer_folders, place.locations, image)
-    assert [len(os.listdir(f"{tree}/{name}")) for tree in trees for name in os.listdir(tree)] == [300] * 5
-    place.rl("pull", "-q", f"{registry.host}/killed:1")
-    assert not [name for name in os.listdir(place.locations.layers) if name.startswith("tmp-")]
+    name = f"{registry.host}/killed:1"
+    right = records_of(place, pulled(place, name))
+    moments = [random.uniform(EARLIEST, LATEST) for _ in range(KILLS)]
+    for number, seconds in enumerate(moments):
+        place.run(remove, place.locations, name, lambda _id: [])
+        killed_pull(place, name, seconds, with_worker=number % 2 == 0)
+        told = f"killed after {seconds:.3f} s"
+        assert place.run(check, place.locations, []).problems == [], told
+        assert records_of(place, pulled(place, name)) == right, told
+        report = place.run(check, place.locations, [])
+        assert (report.problems, report.notes) == ([], []), told
+    assert not [one for one in os.listdir(place.locations.layers) if one.startswith("tmp-")]
     assert os.listdir(f"{place.locations.images}/partial") == []
+
+
+@pytest.fixture
+def server() -> Iterator[ScriptedRegistry]:
+    with ScriptedRegistry() as running:
+        yield running
+
+
+def test_a_later_process_goes_on_at_the_byte_where_a_killed_one_stopped(place: Place, server: ScriptedRegistry) -> None:
+    content = gzip.compress(make([file("data", os.urandom(400_000))]), 1)
+    image, digest = build_image([content]), digest_of(content)
+    server.serve(image)
+
+    def stalls(request: Request) -> None:
+        request.answer(200, content[:150_000], length=len(content))
+        request.wfile.flush()
+        time.sleep(5)
+
+    server.blob(digest, stalls)
+    partial = f"{place.locations.images}/partial/{digest.replace(':', '-')}"
+    process = subprocess.Popen(
+        [sys.executable, "-m", "cli", "pull", "-q", f"{server.host}/app"], cwd="/", env=place.environ, **drop_privileges()
+    )
+    try:
+        deadline = time.monotonic() + 10
+        while not (os.path.exists(partial) and os.path.getsize(partial) == 150_000):
+            assert time.monotonic() < deadline
+            time.sleep(0.02)
+    finally:
+        process.kill()
+        process.wait()
+    server.blob(digest, whole(content))
+    result = place.rl("pull", "-q", f"{server.host}/app")
+    assert result.returncode == 0, result
+    assert [headers.get("range") for headers in server.asked(digest)] == [None, "bytes=150000-"]
+    assert place.run(check, place.locations, []).problems == []
 
 
 def test_an_interrupted_pull_says_nothing_more(place: Place, registry: Registry) -> None:

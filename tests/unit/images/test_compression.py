@@ -8,8 +8,8 @@ import threading
 import pytest
 import zstandard
 
-from rootless.errors import CorruptImage
-from rootless.images.compression import HashedBlocks, Limits, Source, is_compressed
+from rootless.errors import CorruptImage, InvalidInput
+from rootless.images.compression import HashedBlocks, Limits, Source, is_compressed, limits_from
 
 DATA = os.urandom(3000) * 1000
 
@@ -83,3 +83,12 @@ def test_errors_of_the_source_reach_the_reader() -> None:
 def test_forms_are_told_by_their_magic() -> None:
     forms = [gzip.compress(b""), zstandard.compress(b""), bz2.compress(b""), b"", b"\x1f"]
     assert [is_compressed(form) for form in forms] == [True, True, False, False, False]
+
+
+def test_limits_come_from_the_environment() -> None:
+    assert limits_from({"RL_LAYER_MAX_BYTES": ""}) == Limits()
+    environ = {"RL_LAYER_MAX_BYTES": "5", "RL_LAYER_MAX_RATIO": "6", "RL_LAYER_MAX_FILES": "7"}
+    assert limits_from(environ) == Limits(5, 6, 7)
+    for wrong in ("0", "-1", "1k", "²", "9" * 20):
+        with pytest.raises(InvalidInput, match="RL_LAYER_MAX_RATIO"):
+            limits_from({"RL_LAYER_MAX_RATIO": wrong})
