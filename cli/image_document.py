@@ -27,6 +27,6 @@ def image_document(image: Image) -> dict[str, Any]:
 
 
 def _last_comment(config: dict[str, Any]) -> str:
-    history = config.get("history") or [{}]
-    last = history[-1]
+    history = config.get("history")
+    last = history[-1] if history and isinstance(history, list) else None
     return str(last.get("comment") or "") if isinstance(last, dict) else ""

@@ -86,6 +86,8 @@ def _glob(pattern: str) -> Callable[[str], bool]:
     pieces = []
     for found in re.finditer(r"\\(.)|\[(\^?)([^]]+)\]|(\*)|(\?)|(.)", pattern, re.DOTALL):
         escaped, negation, characters, star, question, plain = found.groups()
+        if plain and plain in "[\\":  # as Go's: a class without an end, or nothing after the backslash
+            raise _bad_pattern(pattern, "syntax error in pattern")
         if characters:
             ranges = "".join(one if one == "-" else re.escape(one) for one in characters)
             pieces.append(f"(?!/)[{negation or ''}{ranges}]")
@@ -94,8 +96,12 @@ def _glob(pattern: str) -> Callable[[str], bool]:
     try:
         compiled = re.compile("".join(pieces))
     except re.error as error:
-        raise InvalidInput(f"invalid filter 'reference={pattern}': {error}", "patterns look like: alpine, repo/*, *:3.?") from error
+        raise _bad_pattern(pattern, str(error)) from error
     return lambda text: compiled.fullmatch(text) is not None
+
+
+def _bad_pattern(pattern: str, text: str) -> InvalidInput:
+    return InvalidInput(f"invalid filter 'reference={pattern}': {text}", "patterns look like: alpine, repo/*, *:3.?")
 
 
 def _boolean(text: str) -> bool:

@@ -1,18 +1,18 @@
 """`rl rmi`: remove images and their names."""
 
 import os
-from functools import partial
+from functools import cache, partial
 
 import click
 
 from cli.several import for_each
 from cli.tables import for_output
-from rootless.containers.store import containers_using_image
-from rootless.errors import InvalidInput, NoSuchObject
+from rootless.containers.store import ContainerStore
+from rootless.errors import InvalidInput, NoSuchObject, RlError
 from rootless.images.listing import list_images
-from rootless.images.remove import remove
+from rootless.images.remove import remove_all
 from rootless.images.store import ImageStore
-from rootless.locations import from_environment, make_private_folder
+from rootless.locations import Locations, from_environment, make_private_folder
 
 
 @click.command()
@@ -27,16 +27,26 @@ def command(*, images: tuple[str, ...], everything: bool, force: bool, ignore: b
         raise InvalidInput("give images to remove, or --all" if not images else "give either images or --all, not both")
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
-    users_of = partial(containers_using_image, locations)
+    users = cache(partial(_users_by_image, locations))
+    names = [image.id for image in list_images(ImageStore(locations))] if everything else images
+    removed = remove_all(locations, names, lambda image_id: users().get(image_id, []), force=force, whole=everything)
+    outcomes = iter(removed)
 
-    def remove_one(name: str) -> str | None:
-        try:
-            removed = remove(locations, name, users_of, force=force, whole=everything)
-        except NoSuchObject:
-            if force or ignore or everything:  # as `rm -f`; or somebody else was faster
-                return None
-            raise
-        lines = [*(f"Untagged: {text}" for text in removed.untagged), *(f"Deleted: {text}" for text in removed.deleted)]
+    def tell(_name: str) -> str | None:
+        outcome = next(outcomes)
+        if isinstance(outcome, NoSuchObject) and (force or ignore or everything):  # as `rm -f`; or somebody else was faster
+            return None
+        if isinstance(outcome, RlError):
+            raise outcome
+        lines = [*(f"Untagged: {text}" for text in outcome.untagged), *(f"Deleted: {text}" for text in outcome.deleted)]
         return for_output("\n".join(lines))
 
-    return for_each([image.id for image in list_images(ImageStore(locations))] if everything else images, remove_one)
+    return for_each(names, tell)
+
+
+def _users_by_image(locations: Locations) -> dict[str, list[str]]:
+    """Return the IDs of containers by the IDs of their images."""
+    users: dict[str, list[str]] = {}
+    for document in ContainerStore(locations).list():
+        users.setdefault(document["Image"], []).append(document["Id"])
+    return users

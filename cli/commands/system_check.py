@@ -22,14 +22,19 @@ def command(*, repair: bool, quick: bool) -> int:
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
     holders, damaged = _containers(locations)
-    report = check(locations, holders, quick=quick)
+
+    def containers() -> list[Holder]:
+        holders[:] = _containers(locations)[0]
+        return holders
+
+    report = check(locations, containers, quick=quick)
     left = len(damaged) + len(report.problems)
     for text in damaged:
         _show(text)
     if repair:
         from rootless.images.check_repair import repair as repair_all  # not needed to look
 
-        done = repair_all(locations, report.problems, holders)
+        done = repair_all(locations, report.problems, containers)
         left -= sum(one.is_right for one in done)
         for one in done:
             _show(f"{_line(one.problem)}\n  -> {one.text}")

@@ -29,6 +29,8 @@ _KINDS: Final = {
     stat.S_IFCHR: tar.CHARACTER,
     stat.S_IFBLK: tar.BLOCK_DEVICE,
 }  # a socket is nothing that a tar could hold
+# What a running container has removed meanwhile, or replaced by a symbolic link, a socket, or a file of another kind.
+_REPLACED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL})
 _OWN: Final = ("user.containers.", "trusted.")
 
 
@@ -78,8 +80,10 @@ def _write_node(archive: TarWriter, tree: MergedTree, node: Node) -> bool:
         return _write_special(archive, tree, node, kind)
     try:
         descriptor = os.open(node.name, _OPEN, dir_fd=node.folder)
-    except (FileNotFoundError, NotADirectoryError):
-        return False
+    except OSError as error:
+        if error.errno in _REPLACED:
+            return False
+        raise
     try:
         status = os.fstat(descriptor)
         if stat.S_IFMT(status.st_mode) != stat.S_IFMT(node.status.st_mode):
@@ -97,8 +101,10 @@ def _write_special(archive: TarWriter, tree: MergedTree, node: Node, kind: bytes
     if kind == tar.SYMLINK:
         try:
             member = member._replace(link=os.readlink(node.name, dir_fd=node.folder))
-        except FileNotFoundError:
-            return False
+        except OSError as error:
+            if error.errno in _REPLACED:
+                return False
+            raise
     elif kind != tar.FIFO:
         member = member._replace(device=(os.major(node.status.st_rdev), os.minor(node.status.st_rdev)))
     archive.add(member)

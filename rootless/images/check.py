@@ -2,7 +2,8 @@
 
 Theory of operation. Blobs and layers are read without a lock: they never change, and one that another process removes meanwhile
 is not missed. References are then looked at under the store's lock, where they are whole, so what a concurrent pull or removal is
-doing just now is never told as damage. A repair takes away only what is broken:
+doing just now is never told as damage; a blob or layer that is no longer the same file or folder as the one that was read is
+not told of either. A repair takes away only what is broken, under the store's lock and if it is still the same:
 
     a damaged blob           is removed; an image whose manifest or config it was loses its entry, one whose layer it was keeps it
     a damaged layer          goes to the trash and is unpacked again from its blobs, unless a running container uses it
@@ -14,7 +15,7 @@ What then still lacks a blob must be pulled again, and is named.
 import contextlib
 import hashlib
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from typing import Final, NamedTuple
 
@@ -30,6 +31,8 @@ from rootless.namespaces.worker import run_in_parent
 _THREADS: Final = 2  # hashing is as fast as a disk
 _TEMPORARY: Final = "tmp-"
 
+Identity = tuple[int, int]  # inode and time of its last change (ns), which a rename is: of the same name another object has another
+
 
 class Holder(NamedTuple):
     """A container, as far as images are concerned."""
@@ -43,12 +46,14 @@ class Problem(NamedTuple):
     """What is wrong with one object, and the names of the images and containers that need it.
 
     `kind` says what `name` is: "index" (its path), "image" (a name), "blob" (a digest), "layer" (the name of its folder).
+    `identity` is that of the blob or the layer's folder that was looked at, None for one that is missing.
     """
 
     kind: str
     name: str
     text: str
     users: tuple[str, ...] = ()
+    identity: Identity | None = None
 
 
 class Report(NamedTuple):
@@ -63,8 +68,10 @@ class Report(NamedTuple):
     notes: list[str]
 
 
-def check(locations: Locations, holders: Iterable[Holder], *, quick: bool = False) -> Report:
+def check(locations: Locations, holders: Callable[[], Iterable[Holder]], *, quick: bool = False) -> Report:
     """Check the store of one user; `quick` reads no contents. The caller is single-threaded.
+
+    `holders` returns the containers, and is called under the store's lock: what they need stays as long as that is held.
 
     Raises `NodeLacks` where there are no user namespaces, `OSError` where the store cannot be read.
     """
@@ -73,8 +80,8 @@ def check(locations: Locations, holders: Iterable[Holder], *, quick: bool = Fals
     store = ImageStore(locations)
     sizes = dict(_blobs_of(locations))
     damaged = {} if quick else _damaged_blobs(store, list(sizes))
-    folders = _layer_folders(locations)
-    checked = _checked_layers(locations, folders, quick=quick)
+    folders = {name: identity_of(f"{locations.layers}/{name}") for name in _layer_folders(locations)}
+    checked = _checked_layers(locations, list(folders), quick=quick)
     with store.layout.locked():
         try:
             references = check_references(store)
@@ -82,14 +89,24 @@ def check(locations: Locations, holders: Iterable[Holder], *, quick: bool = Fals
             references = References([], [], [])
             problems = [Problem("index", f"{locations.images}/index.json", error.message)]
         else:
-            problems = list(_problems(store, references, damaged, checked, list(holders)))
+            same = [one for one in checked if identity_of(f"{locations.layers}/{one.name}") == folders[one.name]]
+            problems = list(_problems(store, references, damaged, same, list(holders())))
     images = len({image.image_id for image in references.images}) + len(references.broken)
     files = sum(one.files for one in checked)
     return Report(len(sizes), sum(sizes.values()), images, len(checked), files, problems, list(_notes(locations)))
 
 
+def identity_of(path: str) -> Identity | None:
+    """Return the identity of a file or folder, None where there is none."""
+    try:
+        status = os.lstat(path)
+    except FileNotFoundError:
+        return None
+    return status.st_ino, status.st_ctime_ns
+
+
 def _problems(
-    store: ImageStore, found: References, damaged: dict[str, str], checked: list[Checked], holders: list[Holder]
+    store: ImageStore, found: References, damaged: dict[str, "_Damage"], checked: list[Checked], holders: list[Holder]
 ) -> Iterator[Problem]:
     """Put together what is still true under the store's lock, each thing once."""
     for broken in found.broken:
@@ -98,10 +115,10 @@ def _problems(
     for image in found.images:
         for digest in (*image.documents, *image.layer_blobs):
             needing.setdefault(digest, []).append(image.name)
-    absent = {digest: text for _name, digest, text in found.missing}
-    for digest, text in {**absent, **damaged}.items():
-        if digest in absent or store.layout.has_blob(digest):
-            yield Problem("blob", digest, text, tuple(needing.get(digest, ())))
+    wrong = {digest: _Damage(text, identity_of(store.layout.blob_path(digest))) for _name, digest, text in found.missing}
+    wrong |= {digest: one for digest, one in damaged.items() if identity_of(store.layout.blob_path(digest)) == one.identity}
+    for digest, one in wrong.items():
+        yield Problem("blob", digest, one.text, tuple(needing.get(digest, ())), one.identity)
     yield from _layer_problems(store.locations, found, checked, holders)
 
 
@@ -118,8 +135,9 @@ def _layer_problems(locations: Locations, found: References, checked: list[Check
         if not os.path.exists(f"{locations.layers}/{name}"):
             yield Problem("layer", name, "it is missing", tuple(names))
     for one in checked:
-        if one.problems and os.path.exists(f"{locations.layers}/{one.name}"):
-            yield Problem("layer", one.name, "; ".join(one.problems), tuple(needing.get(one.name, ())))
+        identity = identity_of(f"{locations.layers}/{one.name}")
+        if one.problems and identity is not None:
+            yield Problem("layer", one.name, "; ".join(one.problems), tuple(needing.get(one.name, ())), identity)
 
 
 def _blobs_of(locations: Locations) -> Iterator[tuple[str, int]]:
@@ -132,11 +150,23 @@ def _blobs_of(locations: Locations) -> Iterator[tuple[str, int]]:
                     yield f"{algorithm}:{one.name}", one.stat(follow_symlinks=False).st_size
 
 
-def _damaged_blobs(store: ImageStore, digests: list[str]) -> dict[str, str]:
+class _Damage(NamedTuple):
+    """What is wrong with a blob, and which file that is."""
+
+    text: str
+    identity: Identity | None
+
+
+def _damaged_blobs(store: ImageStore, digests: list[str]) -> dict[str, _Damage]:
     """Return what is wrong with blobs, by digest. All threads have ended then."""
+
+    def looked_at(digest: str) -> tuple[str | None, Identity | None]:
+        identity = identity_of(store.layout.blob_path(digest))
+        return _damage_of(store, digest), identity
+
     with ThreadPoolExecutor(_THREADS) as pool:
-        texts = pool.map(lambda digest: _damage_of(store, digest), digests)
-        return {digest: text for digest, text in zip(digests, texts, strict=True) if text is not None}
+        found = zip(digests, pool.map(looked_at, digests), strict=True)
+        return {digest: _Damage(text, identity) for digest, (text, identity) in found if text is not None}
 
 
 def _damage_of(store: ImageStore, digest: str) -> str | None:

@@ -2,12 +2,12 @@
 
 import os
 import secrets
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final, NamedTuple
 
 from rootless.errors import RlError, os_error_text
 from rootless.images import additions, layers
-from rootless.images.check import Holder, Problem
+from rootless.images.check import Holder, Problem, identity_of
 from rootless.images.check_references import References, check_references
 from rootless.images.store import ImageStore
 from rootless.images.sweep import empty_trash
@@ -26,25 +26,35 @@ class Repaired(NamedTuple):
     is_right: bool
 
 
-def repair(locations: Locations, problems: Iterable[Problem], holders: Iterable[Holder]) -> list[Repaired]:
-    """Remove what is broken, and unpack layers again. The caller is single-threaded."""
+def repair(locations: Locations, problems: Iterable[Problem], holders: Callable[[], Iterable[Holder]]) -> list[Repaired]:
+    """Remove what is broken, and unpack layers again; `holders` returns the containers as they are when it is called.
+
+    The caller is single-threaded.
+    """
     found = list(problems)
     if any(one.kind == "index" for one in found):
         return [Repaired(one, "move it away, and pull the images again", is_right=False) for one in found]
     store = ImageStore(locations)
     store.layout.prepare()
-    busy = _running_users(locations, holders)
     with store.layout.locked(), additions.nobody_adds(locations) as alone:
         if not alone:
             return [Repaired(one, "left alone while an image is being added: try again", is_right=False) for one in found]
+        # The check may have taken long: containers were started, and what was damaged was replaced.
+        busy = _running_users(locations, holders())
+        replaced = {one for one in found if one.kind != "image" and identity_of(_path_of(store, one)) != one.identity}
         for one in found:
+            if one in replaced:
+                continue
             if one.kind == "blob":
                 _remove_blob(store, one.name)
             elif one.kind == "layer" and one.name not in busy:
                 _throw_away(locations, one.name)
         references = check_references(store)
         _remove_entries(store, references)
-    done = [_repaired(store, references, one, busy) for one in found]
+    done = [
+        Repaired(one, "replaced meanwhile", is_right=True) if one in replaced else _repaired(store, references, one, busy)
+        for one in found
+    ]
     if os.path.isdir(locations.layers):
         run_in_parent(locations, remove_leftovers, locations)
     empty_trash(locations)
@@ -80,6 +90,10 @@ def _unpack_again(store: ImageStore, references: References, problem: Problem) -
     again = " and ".join(user for user in problem.users if not user.startswith("container "))
     advice = f"pull {again} again" if again else "pull the image again from which the container was made"
     return Repaired(problem, f"removed, and cannot be unpacked again ({failure}): {advice}", is_right=False)
+
+
+def _path_of(store: ImageStore, problem: Problem) -> str:
+    return store.layout.blob_path(problem.name) if problem.kind == "blob" else f"{store.locations.layers}/{problem.name}"
 
 
 def _remove_blob(store: ImageStore, digest: str) -> None:

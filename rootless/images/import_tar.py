@@ -46,7 +46,7 @@ def import_tar(
         new = _write_documents(store.layout, layer, _config(settings, diff_id, message, created or _now(), wanted), diff_id, size)
         if not store.add(new, target.name if target else None):
             raise NoSuchObject("the new image's layer was removed by another process before it had a name", "import it again")
-        return store.get(new.id)
+        return store.added(new)
 
 
 def _store_layer(store: ImageStore, source: IO[bytes]) -> tuple[Blob, str, int]:

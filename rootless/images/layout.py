@@ -26,9 +26,12 @@ Descriptor = dict[str, Any]  # image-spec descriptor.md
 
 REF_NAME: Final = "org.opencontainers.image.ref.name"
 # Ours, so that listing images reads neither configs nor layers: the config's digest, the digest that the registry
-# gave for the name (an index's, where the image came from one), and the bytes of all unpacked files.
+# gave for the name (an index's, where the image came from one), the same for a name that the user gave afterwards (with
+# what it reaches it stays, so that a push of that name has the manifest that the image came with), and the bytes of all
+# unpacked files.
 IMAGE_ID: Final = "rl.image.id"
 SOURCE_DIGEST: Final = "rl.image.source-digest"
+ORIGIN_DIGEST: Final = "rl.image.origin-digest"
 UNPACKED_SIZE: Final = "rl.image.unpacked-size"
 
 MAX_DOCUMENT: Final = 4 << 20  # distribution-spec: registries refuse manifests above 4 MiB

@@ -13,7 +13,7 @@ from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Any, NamedTuple
 
-from rootless.errors import CorruptImage, RlError
+from rootless.errors import CorruptImage, NoSuchObject, RlError
 from rootless.images import layers, media_types
 from rootless.images.archive_images import ArchivedImage, Content, Layer, parse_json
 from rootless.images.archive_members import Keeper, Kept, Members
@@ -67,8 +67,9 @@ def load_images(
         if isinstance(image, Image):
             for name in asked.names:
                 if name not in image.names:
-                    store.tag(image.id, name)
-    return [store.get(image.id) for image in found]
+                    _give_name(store, image, name)
+    placed = iter(new)
+    return [store.find(one.id) or one if isinstance(one, Image) else store.added(next(placed)[1]) for one in found]
 
 
 class _Loader:
@@ -226,6 +227,19 @@ def _install(store: ImageStore, keeper: Keeper, ready: _Ready, added: NewImage) 
     for name in ready.names or (None,):
         if not store.add(added, name):
             raise RlError("layers of the image were removed while it was loaded", "load it again")
+
+
+def _give_name(store: ImageStore, image: Image, name: str) -> None:
+    """Give an image that was in the store one more name, also when another process has removed it: its blobs are here yet."""
+    try:
+        store.tag(image.id, name)
+    except NoSuchObject:
+        manifest = parse_manifest(image.manifest)
+        size = os.stat(store.layout.blob_path(image.manifest_digest)).st_size
+        media_type = str(image.manifest.get("mediaType") or media_types.OCI_MANIFEST)
+        blobs = (image.manifest_digest, image.id, *(layer.digest for layer in manifest.layers))
+        # Its layers need not be there: whoever runs it unpacks what is missing.
+        store.add(NewImage(image.id, Blob(image.manifest_digest, size, media_type), blobs, (), image.size, None), name)
 
 
 def _new_image(ready: _Ready, keys: tuple[str, ...], size: int) -> NewImage:

@@ -16,7 +16,7 @@ from rootless.images.layout import REF_NAME, SOURCE_DIGEST, Descriptor, Layout, 
 from rootless.images.manifest import Blob, as_oci, parse_manifest
 from rootless.images.progress import NoProgress, Progress
 from rootless.images.reference import Reference
-from rootless.images.store import Image, ImageStore, no_such_image
+from rootless.images.store import Image, ImageStore, no_such_image, sources_of
 from rootless.locations import Locations
 
 if TYPE_CHECKING:
@@ -170,8 +170,7 @@ def _manifest_of(store: ImageStore, descriptors: list[Descriptor], image: Image)
 
 def _sources(store: ImageStore, descriptors: list[Descriptor], image_id: str) -> Iterator[str]:
     """Yield the digests of manifests that registries gave for an image, also of those in an index, as far as they are kept."""
-    noted = [one for one in descriptors if annotation(one, SOURCE_DIGEST)]
-    for digest in dict.fromkeys(annotation(one, SOURCE_DIGEST) or "" for one in noted if store.image_id(one) == image_id):
+    for digest in sources_of(one for one in descriptors if store.image_id(one) == image_id):
         if not reference.is_digest(digest) or not store.layout.has_blob(digest):
             continue
         yield digest

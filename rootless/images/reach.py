@@ -5,10 +5,10 @@ from typing import Any, NamedTuple
 
 from rootless.errors import CorruptImage
 from rootless.images import layers, media_types
-from rootless.images.layout import SOURCE_DIGEST, Descriptor, annotation
+from rootless.images.layout import Descriptor
 from rootless.images.manifest import chain_ids, diff_ids_of, parse_manifest
 from rootless.images.reference import is_digest
-from rootless.images.store import ImageStore
+from rootless.images.store import ImageStore, sources_of
 
 
 class Reach(NamedTuple):
@@ -25,7 +25,7 @@ def reach_of(store: ImageStore, descriptors: Iterable[Descriptor]) -> Reach:
     """
     reach = Reach(set(), set())
     for descriptor in descriptors:
-        pending = [str(descriptor.get("digest")), annotation(descriptor, SOURCE_DIGEST) or ""]
+        pending = [str(descriptor.get("digest")), *sources_of([descriptor])]
         while pending:
             digest = pending.pop()
             if is_digest(digest) and digest not in reach.blobs:

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
 from rootless.images import layers, media_types, reference
-from rootless.images.layout import IMAGE_ID, REF_NAME, SOURCE_DIGEST, UNPACKED_SIZE, Descriptor, Layout, annotation
+from rootless.images.layout import IMAGE_ID, ORIGIN_DIGEST, REF_NAME, SOURCE_DIGEST, UNPACKED_SIZE, Descriptor, Layout, annotation
 from rootless.images.manifest import Blob, diff_ids_of, parse_manifest
 from rootless.locations import Locations
 
@@ -104,8 +104,7 @@ class ImageStore:
             source = self.find_descriptor(descriptors, name)
             if source is None:
                 raise no_such_image(name)
-            annotations = {key: value for key, value in source.get("annotations", {}).items() if key != SOURCE_DIGEST}
-            add_name(descriptors, {**source, "annotations": annotations}, target.name)
+            add_name(descriptors, unnamed(source), target.name)
             self.layout.replace_descriptors(descriptors)
 
     def untag(self, name: str, names: Sequence[str] = ()) -> None:
@@ -129,7 +128,7 @@ class ImageStore:
             leaving = [entry for entry in found if entry is not None] or own
             kept = [one for one in descriptors if one not in leaving]
             if all(one in leaving for one in own):
-                kept.append(without(source, REF_NAME, SOURCE_DIGEST))
+                kept.append(unnamed(source))
             self.layout.replace_descriptors(kept)
 
     def add(self, added: NewImage, name: str | None) -> bool:
@@ -148,16 +147,14 @@ class ImageStore:
                 annotations[CREATED] = created
             if added.source_digest:
                 annotations[SOURCE_DIGEST] = added.source_digest
-            descriptor = {
-                "mediaType": added.manifest.media_type,
-                "digest": added.manifest.digest,
-                "size": added.manifest.size,
-                "annotations": annotations,
-            }
             descriptors = self.layout.descriptors()
-            add_name(descriptors, descriptor, name)
+            add_name(descriptors, _descriptor_of(added, annotations), name)
             self.layout.replace_descriptors(descriptors)
         return True
+
+    def added(self, new: NewImage) -> Image:
+        """Return an image that has been added, also when another process has removed it already; `additions` keeps its blobs."""
+        return self.find(new.id) or self.image_of(_descriptor_of(new, {IMAGE_ID: new.id, UNPACKED_SIZE: str(new.size)}))
 
     def image_of(self, descriptor: Descriptor) -> Image:
         """Return the image of one descriptor, with no other names than its own. Raises `CorruptImage`."""
@@ -266,9 +263,27 @@ def without(descriptor: Descriptor, *keys: str) -> Descriptor:
     return {**descriptor, "annotations": annotations}
 
 
+def unnamed(descriptor: Descriptor) -> Descriptor:
+    """Return a copy of a descriptor without its name; the digest that a registry gave is not for another, but is kept."""
+    bare = without(descriptor, REF_NAME, SOURCE_DIGEST)
+    digest = next(iter(sources_of([descriptor])), None)
+    return bare if digest is None else {**bare, "annotations": {**bare["annotations"], ORIGIN_DIGEST: digest}}
+
+
+def sources_of(descriptors: Iterable[Descriptor]) -> list[str]:
+    """Return the digests of manifests, or indexes, with which images came from registries, each once."""
+    keys = (SOURCE_DIGEST, ORIGIN_DIGEST)
+    return list(dict.fromkeys(digest for one in descriptors for key in keys if (digest := annotation(one, key))))
+
+
 def no_such_image(name: str) -> NoSuchObject:
     """Return the error for a name that no local image has."""
     return NoSuchObject(f"No such image: {name}", "`rl images` lists what there is; `rl pull` gets one from a registry")
+
+
+def _descriptor_of(added: NewImage, annotations: dict[str, str]) -> Descriptor:
+    blob = added.manifest
+    return {"mediaType": blob.media_type, "digest": blob.digest, "size": blob.size, "annotations": annotations}
 
 
 def _without_name(descriptor: Descriptor, name: str, new_digest: str) -> Descriptor | None:

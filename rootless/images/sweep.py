@@ -3,7 +3,10 @@
 What is reachable is worked out under the store's lock; trees are renamed into the trash under it, and deleted after it.
 """
 
+import errno
 import fcntl
+import glob
+import json
 import os
 import secrets
 import time
@@ -12,6 +15,7 @@ from typing import Final, NamedTuple
 
 from rootless.errors import CorruptImage
 from rootless.images import additions, layers
+from rootless.images.layout import Descriptor
 from rootless.images.reach import Reach, reach_of
 from rootless.images.removal import remove_tree
 from rootless.images.store import ImageStore
@@ -30,6 +34,26 @@ class Swept(NamedTuple):
 
     layer_keys: tuple[str, ...]
     size: int
+
+
+def leave_index(store: ImageStore, kept: list[Descriptor], garbage: Reach) -> Swept:
+    """Write the index with `kept` only, and discard what the entries that go reached alone; as `discard`.
+
+    On a full disk, where the new index has no room, unpacked layers go first: a kill in between costs an image no more than being
+    unpacked again.
+    """
+    try:
+        store.layout.replace_descriptors(kept)
+    except OSError as error:
+        if error.errno not in {errno.ENOSPC, errno.EDQUOT} or not garbage.layer_keys:
+            raise
+    else:
+        return discard(store, garbage)
+    first = discard(store, Reach(set(), garbage.layer_keys))
+    empty_trash(store.locations)
+    store.layout.replace_descriptors(kept)
+    second = discard(store, garbage._replace(layer_keys=set()))
+    return Swept(first.layer_keys, first.size + second.size)
 
 
 def discard(store: ImageStore, garbage: Reach) -> Swept:
@@ -53,12 +77,15 @@ def discard(store: ImageStore, garbage: Reach) -> Swept:
 
 
 def remove_postponed(locations: Locations) -> None:
-    """Remove what removals put off, as far as nothing reaches it now. The caller is single-threaded."""
+    """Remove what removals put off, as far as nothing reaches it now. The caller is single-threaded.
+
+    A container that was being made of an image when that was removed has found the layers still there, and has them for good.
+    """
     store = ImageStore(locations)
     with store.layout.locked():
         blobs, keys = additions.take_postponed(locations)
         alive = reach_of(store, store.layout.descriptors())
-        discard(store, Reach(blobs - alive.blobs, keys - alive.layer_keys))
+        discard(store, Reach(blobs - alive.blobs, keys - alive.layer_keys - _keys_of_containers(locations)))
     empty_trash(locations)
 
 
@@ -79,6 +106,8 @@ def sweep(locations: Locations, held_layers: Callable[[], Iterable[str]], now: f
         keys.update(_unused_layers(locations, kept, now - _YOUNGEST))
         keys = {key for key in keys if layers.folder_of(locations, key) not in kept}
         swept = discard(store, Reach(blobs - alive.blobs, keys))
+        for unfinished in glob.iglob(f"{glob.escape(locations.images)}/index.json.*.new"):  # of a process that was killed
+            _remove_file(unfinished)
     size = swept.size + _remove_old_downloads(locations, now - _DAY)
     if os.path.isdir(locations.layers):
         run_in_parent(locations, remove_leftovers, locations)
@@ -114,6 +143,18 @@ def size_of_layers(locations: Locations, keys: Iterable[str]) -> int:
         except CorruptImage:
             continue
     return size
+
+
+def _keys_of_containers(locations: Locations) -> set[str]:
+    """Return the keys of the layers that containers' records name; the caller has the store's lock, under which these are made."""
+    keys: set[str] = set()
+    for path in glob.iglob(f"{glob.escape(locations.containers)}/*/container.json"):
+        try:
+            with open(path, "rb") as record:
+                keys.update(map(str, json.load(record)["Rl"]["LayerKeys"]))
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # removed just now, or damaged: `rl system check` tells
+            continue
+    return keys
 
 
 def _old_blobs(locations: Locations, before: float) -> Iterator[str]:

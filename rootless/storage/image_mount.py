@@ -3,7 +3,8 @@
     mounts/SESSION-ID/rootfs    the mount point; SESSION is the mount namespace's inode, ID 12 digits of the image's
     mounts/SESSION-ID/upper     only where the kernel has no overlay for us: a copy of the image's files, which is bound
 
-A mount goes with its namespace. What then stays of the folder is removed by `rl system prune`.
+A mount goes with its namespace. What then stays of the folder is removed by `rl system prune`. While it is there, and its namespace
+lives, the image counts as in use (`images.mounted`).
 """
 
 import errno
@@ -12,8 +13,10 @@ from collections.abc import Iterator
 from typing import NamedTuple
 
 from rootless.errors import NoSuchObject
+from rootless.images import mounted
+from rootless.images.reach import reach_of
 from rootless.images.removal import remove_tree
-from rootless.images.store import Image, layer_folders
+from rootless.images.store import Image, ImageStore, layer_folders, no_such_image
 from rootless.linux import mounts
 from rootless.locations import Locations
 from rootless.storage import vfs
@@ -21,7 +24,6 @@ from rootless.storage.root_filesystem import RootFilesystem, make_folders
 
 # mount(2) takes one page of options.
 _PAGE = 4096
-_SHORT_ID = 12
 
 
 class ImageMount(NamedTuple):
@@ -32,55 +34,66 @@ class ImageMount(NamedTuple):
 
 
 def mount_image(locations: Locations, image: Image) -> str:
-    """Mount an image read-only, unless it is mounted, and return the path. The caller is in `rl unshare`."""
-    folder = _folder(locations, _short(image))
+    """Mount an image read-only, unless it is mounted, and return the path. The caller is in `rl unshare`.
+
+    Raises `NoSuchObject` where another process has just removed it.
+    """
+    folder = mounted.folder_of(locations, image.id)
     layers = tuple(layer_folders(locations, image))
     root = RootFilesystem(folder, locations.layers, layers)
     if _is_mounted(root.mount_point):
         return root.mount_point
     remove_tree(folder)  # what a session left whose namespace had the same inode
-    os.makedirs(folder, 0o700)
-    make_folders(root)
+    # Under the store's lock, so that a removal of the image sees its user, or has been, and we see that.
+    store = ImageStore(locations)
+    with store.layout.locked():
+        is_kept = reach_of(store, store.layout.descriptors()).layer_keys.issuperset(image.layer_keys)
+        if not is_kept or not all(os.path.exists(layer) for layer in layers):
+            raise no_such_image(next(iter(image.names), image.id))
+        os.makedirs(folder, 0o700)
     try:
-        if len(layers) > 1:
-            _mount_overlay(root)
-        else:  # the kernel's overlay wants two
-            _bind(layers[0] if layers else root.upper, root.mount_point)
-    except OSError as error:
-        if error.errno not in {errno.ENODEV, errno.EPERM, errno.EINVAL, errno.E2BIG}:
-            raise
-        vfs.copy_layers(root)
-        _bind(root.upper, root.mount_point)
+        make_folders(root)
+        _mount(root)
+    except OSError:
+        remove_tree(folder)
+        raise
     return root.mount_point
 
 
 def mounted_images(locations: Locations) -> list[ImageMount]:
     """Return the images that are mounted in this mount namespace."""
-    prefix = f"{_session(locations)}-"
+    prefix = mounted.session_prefix(locations)
     points = [point for point in _mount_points() if point.startswith(prefix) and point.endswith("/rootfs")]
     return [ImageMount(point.removeprefix(prefix).partition("/")[0], point) for point in points]
 
 
 def unmount_image(locations: Locations, image: Image) -> None:
     """Unmount an image. Raises `NoSuchObject` where it is not mounted here."""
-    short_id = _short(image)
-    point = f"{_folder(locations, short_id)}/rootfs"
+    folder = mounted.folder_of(locations, image.id)
+    point = f"{folder}/rootfs"
     if not _is_mounted(point):
-        raise NoSuchObject(f"the image {short_id} is not mounted", "`rl image mount` lists what is")
+        raise NoSuchObject(f"the image {mounted.short_id(image.id)} is not mounted", "`rl image mount` lists what is")
     mounts.unmount(point, mounts.MNT_DETACH)
-    remove_tree(_folder(locations, short_id))
+    remove_tree(folder)
 
 
 def remove_leftovers(locations: Locations) -> None:
     """Remove the folders of sessions that have ended; runs in the parent namespace."""
+    for folder in mounted.left_over(locations):
+        remove_tree(folder)
+
+
+def _mount(root: RootFilesystem) -> None:
     try:
-        names = os.listdir(f"{locations.data_root}/mounts")
-    except FileNotFoundError:
-        return
-    living = set(_living_sessions())
-    for name in names:
-        if name.partition("-")[0] not in living:
-            remove_tree(f"{locations.data_root}/mounts/{name}")
+        if len(root.layers) > 1:
+            _mount_overlay(root)
+        else:  # the kernel's overlay wants two
+            _bind(root.layers[0] if root.layers else root.upper, root.mount_point)
+    except OSError as error:
+        if error.errno not in {errno.ENODEV, errno.EPERM, errno.EINVAL, errno.E2BIG}:
+            raise
+        vfs.copy_layers(root)
+        _bind(root.upper, root.mount_point)
 
 
 def _mount_overlay(root: RootFilesystem) -> None:
@@ -107,18 +120,6 @@ def _bind(source: str, target: str) -> None:
         os.close(point)
 
 
-def _short(image: Image) -> str:
-    return image.id.removeprefix("sha256:")[:_SHORT_ID]
-
-
-def _session(locations: Locations) -> str:
-    return f"{locations.data_root}/mounts/{os.stat('/proc/self/ns/mnt').st_ino}"
-
-
-def _folder(locations: Locations, short_id: str) -> str:
-    return f"{_session(locations)}-{short_id}"
-
-
 def _is_mounted(point: str) -> bool:
     return point in set(_mount_points())
 
@@ -128,13 +129,3 @@ def _mount_points() -> Iterator[str]:
     with open("/proc/self/mountinfo", "rb") as lines:
         for line in lines:
             yield os.fsdecode(line.split(b" ")[4].decode("unicode_escape").encode("latin-1"))
-
-
-def _living_sessions() -> Iterator[str]:
-    """Yield the inodes of the mount namespaces of all processes that are ours to look at."""
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            try:
-                yield str(os.stat(f"/proc/{name}/ns/mnt").st_ino)
-            except (PermissionError, FileNotFoundError, ProcessLookupError):
-                continue  # another user's, or just ended

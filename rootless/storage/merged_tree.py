@@ -19,6 +19,7 @@ from rootless.images.tree import OPAQUE, WHITEOUT
 from rootless.linux.openat2 import open_in_root
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NO_OWNER: Final = 0xFFFFFFFF  # chown(2): "leave it"
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
 
@@ -81,8 +82,9 @@ class MergedTree:
         """Return a node's attributes: those on disk, or in the flat form what is noted beside them."""
         noted = xattrs.get(OVERRIDE_STAT)
         if noted is not None:
-            uid, gid, mode, *_ = noted.split(b":")
-            return Attributes(int(uid), int(gid), int(mode, 8))
+            with contextlib.suppress(ValueError):  # a process in a container may set it to anything: then it says nothing
+                uid, gid, mode, *_ = noted.split(b":")
+                return Attributes(_owner(uid), _owner(gid), stat.S_IMODE(int(mode, 8)))
         beside = self._side[node.layer].get(node.path)
         return beside or Attributes(node.status.st_uid, node.status.st_gid, stat.S_IMODE(node.status.st_mode))
 
@@ -120,6 +122,12 @@ class MergedTree:
             raise
 
 
+def _owner(text: bytes) -> int:
+    if not 0 <= int(text) < _NO_OWNER:
+        raise ValueError(text)
+    return int(text)
+
+
 def xattrs_of(descriptor: int) -> dict[str, bytes]:
     """Return the extended attributes of an open file, but for those of the union itself."""
     found = {}
@@ -147,7 +155,10 @@ def _is_whiteout(folder: int, name: bytes, status: os.stat_result, *, marked: bo
     if not marked or status.st_size or not stat.S_ISREG(status.st_mode):
         return False
     path = b"/proc/self/fd/%d/%b" % (folder, name)
-    return WHITEOUT in os.listxattr(path, follow_symlinks=False)
+    try:
+        return WHITEOUT in os.listxattr(path, follow_symlinks=False)
+    except FileNotFoundError:  # a running container has removed it
+        return True
 
 
 def _xattr(descriptor: int, name: str) -> bytes | None:

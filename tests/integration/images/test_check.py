@@ -62,12 +62,12 @@ def pulled(place: Place, name: str) -> Image:
 
 
 def checked(place: Place, *holders: Holder, quick: bool = False) -> Report:
-    report: Report = place.run(check, place.locations, holders, quick=quick)
+    report: Report = place.run(check, place.locations, lambda: holders, quick=quick)
     return report
 
 
 def repaired(place: Place, report: Report, *holders: Holder) -> list[Repaired]:
-    done: list[Repaired] = place.run(repair, place.locations, report.problems, holders)
+    done: list[Repaired] = place.run(repair, place.locations, report.problems, lambda: holders)
     return done
 
 
@@ -279,12 +279,32 @@ def test_flat_layers_are_checked_too(place: Place) -> None:
     for path in (place.folder, place.environ["RL_RUNROOT"]):
         os.chown(path, STRANGER, STRANGER)
     image = as_stranger(place, lambda: import_tar(place.locations, io.BytesIO(ARCHIVE), "app"))
-    assert as_stranger(place, lambda: check(place.locations, [])).problems == []
+    assert as_stranger(place, lambda: check(place.locations, list)).problems == []
     unpacked = layers.folder_of(place.locations, image.layer_keys[0])
     os.setxattr(f"{unpacked}/{layers.TREE}/etc/file", OVERRIDE_STAT, b"0:0:4777:file")
     write(f"{unpacked}/{layers.SIDE_FILE}", b"[ ]")
-    (problem,) = as_stranger(place, lambda: check(place.locations, [])).problems
+    (problem,) = as_stranger(place, lambda: check(place.locations, list)).problems
     assert f"{layers.SIDE_FILE} is damaged" in problem.text
-    (done,) = as_stranger(place, lambda: repair(place.locations, [problem], []))
+    (done,) = as_stranger(place, lambda: repair(place.locations, [problem], list))
     assert done.text == "unpacked again"
-    assert as_stranger(place, lambda: check(place.locations, [])).problems == []
+    assert as_stranger(place, lambda: check(place.locations, list)).problems == []
+
+
+def test_what_was_replaced_after_the_check_stays(place: Place, name: str) -> None:
+    blob = ImageStore(place.locations).layout.blob_path(IMAGE.layers[0]["digest"])
+    with open(blob, "rb") as file:
+        content = file.read()
+    write(blob, b"damage")
+    tree = f"{layer(place, name)}/{layers.TREE}"
+    place.in_parent(lambda: os.truncate(f"{tree}/big", 10))
+    report = checked(place)
+    assert sorted(one.kind for one in report.problems) == ["blob", "layer"]
+    os.unlink(blob)
+    place.write(f"data/images/blobs/sha256/{os.path.basename(blob)}", "")
+    write(blob, content)
+    folder = os.path.dirname(tree)
+    os.rename(folder, f"{folder}-away")
+    os.rename(f"{folder}-away", folder)
+    assert {one.text for one in repaired(place, report)} == {"replaced meanwhile"}
+    assert os.path.exists(f"{tree}/big")
+    assert [one.kind for one in checked(place).problems] == ["layer"]

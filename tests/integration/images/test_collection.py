@@ -1,5 +1,6 @@
 """Removing at the same time as pulls and runs: neither loses what it counts on, and nothing is left over."""
 
+import json
 import os
 import shutil
 import subprocess
@@ -144,3 +145,18 @@ def test_a_sweep_takes_old_garbage_and_keeps_what_containers_hold(place: Place) 
     assert place.run(lambda: sweep(place.locations, list, far).layer_keys) == image.layer_keys
     assert left(place) == (0, 0, 0)
     assert other.layer_keys != image.layer_keys
+
+
+def test_what_was_put_off_and_a_container_holds_stays(place: Place) -> None:
+    image = add(place, "a")
+    record = json.dumps({"Rl": {"LayerKeys": image.layer_keys}})
+
+    def use() -> None:
+        with additions.adding(place.locations):
+            remove(place.locations, "a", lambda _id: [])
+            os.makedirs(f"{place.locations.containers}/{'c' * 64}")
+            with open(f"{place.locations.containers}/{'c' * 64}/container.json", "w") as file:
+                file.write(record)
+
+    place.run(use)
+    assert left(place) == (0, 1, 0)

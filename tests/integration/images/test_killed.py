@@ -67,9 +67,9 @@ def test_killed_pulls_are_finished_by_the_next(place: Place, registry: Registry)
         place.run(remove, place.locations, name, lambda _id: [])
         killed_pull(place, name, seconds, with_worker=number % 2 == 0)
         told = f"killed after {seconds:.3f} s"
-        assert place.run(check, place.locations, []).problems == [], told
+        assert place.run(check, place.locations, list).problems == [], told
         assert records_of(place, pulled(place, name)) == right, told
-        report = place.run(check, place.locations, [])
+        report = place.run(check, place.locations, list)
         assert (report.problems, report.notes) == ([], []), told
     assert not [one for one in os.listdir(place.locations.layers) if one.startswith("tmp-")]
     assert os.listdir(f"{place.locations.images}/partial") == []
@@ -108,7 +108,7 @@ def test_a_later_process_goes_on_at_the_byte_where_a_killed_one_stopped(place: P
     result = place.rl("pull", "-q", f"{server.host}/app")
     assert result.returncode == 0, result
     assert [headers.get("range") for headers in server.asked(digest)] == [None, "bytes=150000-"]
-    assert place.run(check, place.locations, []).problems == []
+    assert place.run(check, place.locations, list).problems == []
 
 
 def test_an_interrupted_pull_says_nothing_more(place: Place, registry: Registry) -> None:

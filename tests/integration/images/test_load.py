@@ -275,3 +275,23 @@ def test_what_cannot_be_opened_is_told(place: Place) -> None:
     with pytest.raises(InvalidInput, match="cannot open the archive: No such file"):
         place.run(lambda: load_archive(place.locations, "/nowhere.tar"))
     assert not Path(place.locations.layers).exists()
+
+
+def test_an_image_of_the_store_that_goes_during_the_load_comes_back(place: Place) -> None:
+    """The first image is there and not read; while the second is copied, another process removes it."""
+    other = build_image([tars.make([tars.file("other")])])
+    entry = oci_files(other, "example.com/other:1")
+    files = oci_files(PACKED, "example.com/new:1")
+    index = json.loads(files["index.json"])
+    index["manifests"] += json.loads(entry["index.json"])["manifests"]
+    assert load(place, tar_of(OCI)) == [(PACKED.config_digest, ("example.com/app:1",))]
+
+    def gone(_text: str) -> None:
+        layout = ImageStore(place.locations).layout
+        with layout.locked():
+            layout.replace_descriptors([])
+
+    names = load(place, tar_of({**entry, **files, "index.json": json.dumps(index).encode()}), note=gone)
+    assert names == [(PACKED.config_digest, ("example.com/new:1",)), (other.config_digest, ("example.com/other:1",))]
+    assert place.run(ImageStore(place.locations).get, "example.com/new:1").names == ("example.com/new:1",)
+    assert place.run(ImageStore(place.locations).find, "example.com/app:1") is None

@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from rootless.images.attributes import OVERRIDE_STAT
 from rootless.images.import_tar import import_tar
 from rootless.images.store import layer_folders
 from rootless.storage.merged_tree import MergedTree, xattrs_of
@@ -84,3 +85,13 @@ def test_a_folder_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None:
                 (tmp_path / "upper/d").rename(tmp_path / "upper/moved")
                 (tmp_path / "upper/d").symlink_to(tmp_path / "outside")
     assert b"d/secret" not in seen
+
+
+@pytest.mark.parametrize("noted", [b"", b"junk", b"1:2", b"-1:0:644:file", b"4294967295:0:644:file", b"0:0:rw:file"])
+def test_what_a_container_forges_says_nothing(tmp_path: Path, noted: bytes) -> None:
+    status = os.stat(tmp_path)
+    with MergedTree([str(tmp_path)]) as tree:
+        (node,) = tree.walk()
+        found = tree.attributes(node, {OVERRIDE_STAT: noted})
+        assert tuple(found) == (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
+        assert tuple(tree.attributes(node, {OVERRIDE_STAT: b"7:8:4755:file"})) == (7, 8, 0o4755)

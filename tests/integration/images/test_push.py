@@ -97,6 +97,19 @@ def test_an_image_leaves_with_the_manifest_with_which_it_came(
     assert phases.messages[-1].startswith(f"1: digest: {digest} size: ")
 
 
+def test_the_manifest_outlives_the_name_with_which_it_came(place: Place, registry: Registry, second: Registry) -> None:
+    """Docker's form leaves as it came, although the name that the registry knew is gone."""
+    installed = place.run(busybox.install, place.locations, "/bin/busybox")
+    came, other = f"{registry.host}/origin:v2s2", f"{second.host}/team/copy:1"
+    registry.copy(f"oci:{place.locations.images}:{installed.names[0]}", "origin:v2s2", "--format", "v2s2")
+    get(place, came)
+    assert place.rl("tag", came, other).returncode == 0
+    for name in (came, installed.names[0]):
+        assert place.rl("rmi", name).returncode == 0
+    digest, _phases = pushed(place, other)
+    assert skopeo(registry, f"docker://{came}")["Digest"] == digest
+
+
 def test_what_is_there_is_not_sent_and_other_repositories_layers_are_mounted(place: Place, registry: Registry) -> None:
     digest = registry.push("mount/one:1", [SMALL, LARGE])
     get(place, f"{registry.host}/mount/one:1")

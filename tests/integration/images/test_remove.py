@@ -2,13 +2,15 @@
 
 import io
 import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
 from rootless.errors import InUse, NoSuchObject
 from rootless.images.import_tar import import_tar
-from rootless.images.remove import Removed, remove
+from rootless.images.remove import Removed, remove, remove_all
 from rootless.images.store import Image, ImageStore
 from tests.integration.images.conftest import Place
 from tests.support.tars import file, make
@@ -109,3 +111,65 @@ def test_the_verb_tells_each_failure(place: Place) -> None:
     assert done.stdout.startswith(b"Untagged: a:latest\nDeleted: sha256:")
     assert done.stderr.count(b"rl: No such image: none") == 2
     assert place.rl("rmi", "-f", "none").returncode == 0
+
+
+def test_many_go_in_one_change_and_layers_with_the_last_that_has_them(place: Place) -> None:
+    first, second, third = add(place, "a"), add(place, "b", message="other"), add(place, "c", "y")
+    used = {third.id: ["c" * 64]}
+    names = ["a", "none", "b", "c", "a"]
+    gone = place.run(remove_all, place.locations, names, lambda image_id: used.get(image_id, []))
+    assert gone[0] == Removed(("a:latest",), (first.id,))
+    assert gone[2] == Removed(("b:latest",), (second.id, *second.layer_keys))
+    assert [type(one) for one in gone] == [Removed, NoSuchObject, Removed, InUse, NoSuchObject]
+    assert left(place) == (3, 1, 0)
+    done = place.rl("rmi", "-a")
+    assert (done.returncode, done.stdout.count(b"Deleted: ")) == (0, 2)
+    assert left(place) == (0, 0, 0)
+
+
+def test_a_mounted_image_is_in_use(place: Place) -> None:
+    image = add(place, "a")
+    script = f"""
+        rl() {{ "$PYTHON" -m cli "$@"; }}
+        path=$(rl image mount a)
+        rl rmi a; echo status $?
+        rl image prune -af; rl rmi -f a; rl system prune -af; cat $path/f; echo
+        rl image unmount {image.id}; rl rmi {image.id}
+    """
+    place.environ["PYTHON"] = sys.executable
+    done = place.rl("unshare", "sh", "-c", script)
+    assert b"is mounted in `rl unshare`" in done.stderr
+    lines = done.stdout.decode().splitlines()
+    assert lines[0] == "status 1"
+    assert "x" in lines
+    assert f"Deleted: {image.id}" in lines
+    assert left(place) == (0, 0, 0)
+
+
+def test_a_mount_that_has_ended_keeps_nothing(place: Place) -> None:
+    add(place, "a")
+    place.environ["PYTHON"] = sys.executable
+    assert place.rl("unshare", "sh", "-c", '"$PYTHON" -m cli image mount a').returncode == 0
+    assert place.rl("rmi", "a").returncode == 0
+    assert left(place) == (0, 0, 0)
+
+
+def test_on_a_full_disk_images_can_be_removed(place: Place) -> None:
+    """A tmpfs without a free page, in a mount namespace of its own: unpacked layers make room for the new index."""
+    archive = place.folder / "t.tar"
+    archive.write_bytes(make([file("f", os.urandom(100_000))]))
+    small, fill = f"{place.folder}/small", 'cat /dev/zero > "$RL_ROOT/../fill" 2>/dev/null'
+    script = f"""
+        mkdir {small} && mount -t tmpfs -o size=2m none {small} || exit 9
+        export RL_ROOT={small}/data RL_RUNROOT=/tmp/rl-$$
+        rl() {{ {sys.executable} -m cli "$@"; }}
+        rl import {archive} a && {fill}; rl tag a b; rl rmi a; rm {small}/fill
+        rl import {archive} a && {fill}; rl system prune -af; rl system check; rl images -q
+        rm -rf /tmp/rl-$$
+    """
+    command = ["unshare", "-Urm", "sh", "-c", script]
+    done = place.run(lambda: subprocess.run(command, capture_output=True, cwd="/", text=True, check=False, timeout=60))
+    assert done.stderr.count("No space left") == 1, done  # the tag
+    assert "Untagged: a:latest\nDeleted: " in done.stdout
+    assert "untagged: a:latest\ndeleted: " in done.stdout
+    assert "0 images, 0 blobs (0B), 0 layers (0 files), 0 containers: no problems" in done.stdout

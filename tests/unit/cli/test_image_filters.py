@@ -54,3 +54,9 @@ def test_rows_of_names_and_digests() -> None:
     assert [row[:3] for row in names_of([named])] == [("a", "1", "<none>"), ("q.io/b", "2", digest)]
     loose = IMAGE._replace(repo_digests=(f"q.io/b@{digest}",))
     assert [row[:3] for row in names_of([loose, IMAGE])] == [("q.io/b", "<none>", digest), ("<none>", "<none>", "<none>")]
+
+
+@pytest.mark.parametrize("pattern", ["[", "alpine[a-", "alpine\\", "[]"])
+def test_broken_patterns_are_refused(pattern: str) -> None:
+    with pytest.raises(InvalidInput, match="invalid filter 'reference="):
+        fits_reference(pattern, ImageName("alpine", "3.20", "<none>", IMAGE))

@@ -13,7 +13,8 @@ from rootless.images.blobs import write_blob
 from rootless.images.layers import folder_of
 from rootless.images.layout import Layout
 from rootless.images.manifest import Blob
-from rootless.images.store import ImageStore, NewImage
+from rootless.images.reach import reach_of
+from rootless.images.store import ImageStore, NewImage, names_of, repo_digests, sources_of
 from rootless.locations import Locations
 
 
@@ -153,3 +154,28 @@ def test_a_missing_blob_is_named(store: ImageStore) -> None:
     Path(Layout(store.locations).blob_path(image_id)).unlink()
     with pytest.raises(CorruptImage, match="missing"):
         store.find("a")
+
+
+def test_a_new_name_keeps_what_the_registry_gave_when_the_old_one_goes(store: ImageStore) -> None:
+    source = write_blob(store.layout, b'{"schemaVersion": 2}')
+    add(store, "a", "docker.io/library/a:1", source)
+    store.tag("a:1", "b:1")
+    store.untag("a:1", ["a:1"])
+    entries = store.layout.descriptors()
+    assert names_of(entries) == ("docker.io/library/b:1",)
+    assert repo_digests(entries) == ()  # no registry gave b a digest
+    assert sources_of(entries) == [source]
+    assert source in reach_of(store, entries).blobs
+    store.untag("b:1")
+    store.tag(store.list()[0].id, "c:1")
+    assert sources_of(store.layout.descriptors()) == [source]
+    assert found(store, "c:1") is not None
+
+
+def test_what_was_added_is_returned_though_it_is_gone(store: ImageStore) -> None:
+    image_id = add(store, "a", None)
+    (entry,) = store.layout.descriptors()
+    new = NewImage(image_id, Blob(entry["digest"], entry["size"], entry["mediaType"]), (), (), 1234, None)
+    store.layout.replace_descriptors([])
+    assert store.find(image_id) is None
+    assert (store.added(new).id, store.added(new).size) == (image_id, 1234)

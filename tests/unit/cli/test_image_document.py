@@ -1,0 +1,19 @@
+"""Docker's JSON of images whose configs are not what they should be."""
+
+from typing import Any
+
+import pytest
+
+from cli.image_document import image_document
+from rootless.images.store import Image
+
+
+@pytest.mark.parametrize("history", [None, [], {"a": 1}, "text", 5, [None], [{"comment": None}]])
+def test_a_history_of_the_wrong_type_is_no_comment(history: Any) -> None:
+    image = Image("sha256:x", (), (), "sha256:y", {}, {"history": history}, (), (), 0, "")
+    assert image_document(image)["Comment"] == ""
+
+
+def test_the_last_step_has_the_comment() -> None:
+    image = Image("sha256:x", (), (), "sha256:y", {}, {"history": [{"comment": "a"}, {"comment": "b"}]}, (), (), 0, "")
+    assert image_document(image)["Comment"] == "b"
