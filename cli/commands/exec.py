@@ -6,8 +6,8 @@ import click
 
 from cli.session import attach_to, console_size_of_stdin, detached_start, require_terminal
 from rootless.containers import execute
+from rootless.containers.environment import read_env_file, resolve_environment
 from rootless.containers.execute import ExecOptions
-from rootless.containers.options import read_env_file, resolve_environment
 from rootless.containers.store import ContainerStore
 from rootless.locations import from_environment
 

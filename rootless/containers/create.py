@@ -6,8 +6,9 @@ from typing import Any
 
 from rootless.containers import clock, documents, names
 from rootless.containers.documents import Document, Own
+from rootless.containers.host_names import check_hostname
 from rootless.containers.lock import ContainerLock
-from rootless.containers.options import CreateOptions, check_hostname
+from rootless.containers.options import CreateOptions
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput, NoSuchObject, RlError
 from rootless.images.config import container_defaults

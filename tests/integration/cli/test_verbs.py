@@ -85,6 +85,13 @@ def table(text: str) -> list[str]:
     return text.rstrip("\n").split("\n")
 
 
+def catches(pid: int, number: int) -> bool:
+    """Tell whether a process has a handler for a signal (proc(5), SigCgt)."""
+    with open(f"/proc/{pid}/status", encoding="utf-8") as file:
+        (caught,) = [line.split()[1] for line in file if line.startswith("SigCgt:")]
+    return bool(int(caught, 16) >> (number - 1) & 1)
+
+
 def test_ps(engine: Engine) -> None:
     assert table(engine.rl("ps")) == ["CONTAINER ID   IMAGE     COMMAND   CREATED   STATUS    PORTS     NAMES"]
     engine.run("--name", "ended", script="exit 3", status=3)
@@ -206,7 +213,8 @@ def test_attach(engine: Engine) -> None:
     client.communicate()
     assert engine.rl("ps", "--format", "{{.Names}}") == "one\n"
     other = engine.start("attach", "--no-stdin", "one")
-    time.sleep(0.3)
+    while not catches(other.pid, signal.SIGTERM):
+        time.sleep(0.02)
     other.send_signal(signal.SIGTERM)  # forwarded; the shell, PID 1 without a handler, ignores it
     engine.rl("kill", "one")
     assert other.wait(PATIENCE) == 137

@@ -1,0 +1,45 @@
+"""The options of `rl run` and `rl create`, a module for each concern.
+
+A module of a concern has `OPTIONS`, click's decorators in the order in which the help shows them, and `apply`, which puts what was
+given into the `CreateOptions`. `_CONCERNS` below lists them; nothing else needs to know a new option of a concern.
+"""
+
+from collections.abc import Callable
+from typing import Any, Final, Protocol
+
+import click
+
+from cli.create_options import files, general, namespaces, process
+from cli.create_options.given import Decorator, Given
+from rootless.containers.options import CreateOptions
+
+
+class _Concern(Protocol):
+    OPTIONS: tuple[Decorator, ...]
+
+    def apply(self, options: CreateOptions, given: Given) -> CreateOptions: ...
+
+
+_CONCERNS: Final[tuple[_Concern, ...]] = (general, process, namespaces, files)
+
+# -h is the host name, as in Docker; what follows the image belongs to the container.
+CONTEXT: Final = {"help_option_names": ["--help"], "allow_interspersed_args": False}
+"""The context settings of a command that takes these options."""
+
+
+def takes_create_options(function: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a click command the options, and IMAGE and COMMAND…; it gets the options as keywords, for `to_create_options`."""
+    function = click.argument("command", nargs=-1, type=click.UNPROCESSED)(function)
+    function = click.argument("image")(function)
+    for concern in reversed(_CONCERNS):
+        for option in reversed(concern.OPTIONS):
+            function = option(function)
+    return function
+
+
+def to_create_options(command: tuple[str, ...], values: dict[str, object]) -> CreateOptions:
+    """Return what the user asks for. Raises `InvalidInput`."""
+    options, given = CreateOptions(arguments=command), Given(values)
+    for concern in _CONCERNS:
+        options = concern.apply(options, given)
+    return options
