@@ -1,11 +1,10 @@
 """Signatures in registries: fetching those of an image, and adding one (cosign's "tag-based discovery")."""
 
 import io
-import json
 from typing import Any
 
-from rootless.errors import CorruptImage, NoSuchObject
-from rootless.images import media_types
+from rootless.errors import NoSuchObject
+from rootless.images import json_document, media_types
 from rootless.images.blobs import check_digest
 from rootless.images.trust.claims import attached_of, digest_of, tag_of, with_signature
 from rootless.images.trust.decision import Evidence
@@ -44,10 +43,4 @@ async def _manifest(session: Session, digest: str) -> dict[str, Any] | None:
         document = await fetch_manifest(session, tag_of(digest), (media_types.OCI_MANIFEST,))
     except NoSuchObject:
         return None
-    try:
-        manifest = json.loads(document.content)
-    except ValueError as error:
-        raise CorruptImage(f"the signatures of {digest} are not JSON: {error}") from error
-    if not isinstance(manifest, dict):
-        raise CorruptImage(f"the signatures of {digest} are not a manifest")
-    return manifest
+    return json_document.parse(document.content, f"the manifest with the signatures of {digest}")

@@ -88,16 +88,26 @@ def attached_of(manifest: dict[str, Any]) -> list[Attached]:
 
 
 def with_signature(before: dict[str, Any] | None, payload: bytes, signature: bytes) -> tuple[bytes, bytes]:
-    """Return manifest and config that hold one signature more than `before`, the manifest that is there so far."""
-    layers = list((before or {}).get("layers") or ())[: MAX_SIGNATURES - 1]
-    layers.append(
+    """Return manifest and config that hold one signature more than `before`, the manifest that is there so far.
+
+    Raises `CorruptImage` where that is malformed, or full.
+    """
+    there = (before or {}).get("layers") or []
+    if not isinstance(there, list):
+        raise CorruptImage("the manifest of the signatures that are there has no list of layers")
+    for number, layer in enumerate(there, 1):
+        blob_of(layer, f"signature {number}")
+    if len(there) >= MAX_SIGNATURES:
+        raise CorruptImage(f"the image has {len(there)} signatures, and more than {MAX_SIGNATURES} are never looked at")
+    layers = [
+        *there,
         {
             "mediaType": PAYLOAD_TYPE,
             "digest": digest_of(payload),
             "size": len(payload),
             "annotations": {SIGNATURE: base64.b64encode(signature).decode()},
-        }
-    )
+        },
+    ]
     config = json.dumps(
         {
             "architecture": "",

@@ -6,7 +6,6 @@ registry the most specific scope counts: its name with the tag or digest, its re
 """
 
 import base64
-import binascii
 import json
 import os
 from collections.abc import Iterator, Mapping
@@ -14,10 +13,17 @@ from typing import Any, Final, NamedTuple
 
 from rootless.errors import InvalidInput, RefusedByPolicy, os_error_text
 from rootless.images.reference import Reference
+from rootless.images.reference import parse as parse_reference
 
 _IDENTITIES: Final = frozenset(
     {"matchExact", "matchRepoDigestOrExact", "matchRepository", "exactReference", "exactRepository", "remapIdentity"}
 )
+# The fields that a signedIdentity of a type must have.
+_IDENTITY_FIELDS: Final = {
+    "exactReference": ("dockerReference",),
+    "exactRepository": ("dockerRepository",),
+    "remapIdentity": ("prefix", "signedPrefix"),
+}
 _KINDS: Final = frozenset({"insecureAcceptAnything", "reject", "signedBy", "sigstoreSigned"})
 
 
@@ -115,7 +121,7 @@ def _requirements(value: Any, path: str, where: str) -> tuple[Requirement, ...]:
 def _requirement(value: Any, path: str, where: str) -> Requirement:
     fields = _object(value, path, where)
     kind = fields.get("type")
-    if kind not in _KINDS:
+    if not isinstance(kind, str) or kind not in _KINDS:
         raise InvalidInput(f"the policy {path} is malformed: {where} has an unknown type {kind!r:.100}")
     if kind != "sigstoreSigned":
         return Requirement(kind)
@@ -128,28 +134,52 @@ def _requirement(value: Any, path: str, where: str) -> Requirement:
 
 
 def _keys(fields: Mapping[str, Any], path: str, where: str) -> Iterator[bytes]:
-    files = [*([fields["keyPath"]] if "keyPath" in fields else []), *(fields.get("keyPaths") or [])]
-    for name in files:
+    for name in _texts(fields, "keyPath", path, where):
         try:
-            with open(os.path.expanduser(str(name)), "rb") as file:
+            with open(os.path.expanduser(name), "rb") as file:
                 yield file.read(1 << 20)
         except OSError as error:
             raise InvalidInput(f"the policy {path}: cannot read a key of {where}: {os_error_text(error)}") from error
-    for text in [*([fields["keyData"]] if "keyData" in fields else []), *(fields.get("keyDatas") or [])]:
+    for text in _texts(fields, "keyData", path, where):
         try:
-            yield base64.b64decode(str(text), validate=True)
-        except binascii.Error as error:
+            yield base64.b64decode(text, validate=True)
+        except ValueError as error:  # not base64, or not even ASCII
             raise InvalidInput(f"the policy {path} is malformed: keyData of {where} is not base64") from error
+
+
+def _texts(fields: Mapping[str, Any], key: str, path: str, where: str) -> list[str]:
+    """Return the value of a key, and those of its plural."""
+    several = fields.get(f"{key}s", [])
+    texts = [*([fields[key]] if key in fields else []), *(several if isinstance(several, list) else [several])]
+    if not isinstance(several, list) or not all(isinstance(text, str) and "\0" not in text for text in texts):
+        raise InvalidInput(f"the policy {path} is malformed: {key} of {where} is not text, or {key}s no list of texts")
+    return texts
 
 
 def _identity(value: Any, path: str, where: str) -> Identity:
     if value is None:
         return Identity()
     fields = _object(value, path, f"{where}.signedIdentity")
-    if fields.get("type") not in _IDENTITIES:
-        raise InvalidInput(f"the policy {path} is malformed: {where} has an unknown signedIdentity {fields.get('type')!r:.100}")
-    reference = fields.get("dockerReference") or fields.get("dockerRepository") or ""
-    return Identity(str(fields["type"]), str(reference), str(fields.get("prefix", "")), str(fields.get("signedPrefix", "")))
+    kind = fields.get("type")
+    if not isinstance(kind, str) or kind not in _IDENTITIES:
+        raise InvalidInput(f"the policy {path} is malformed: {where} has an unknown signedIdentity {kind!r:.100}")
+    needed = _IDENTITY_FIELDS.get(kind, ())
+    for field in needed:
+        if not isinstance(fields.get(field), str) or not fields[field]:
+            raise InvalidInput(f"the policy {path} is malformed: the signedIdentity {kind} of {where} has no {field}")
+    if kind == "remapIdentity":
+        return Identity(kind, prefix=fields["prefix"], signed_prefix=fields["signedPrefix"])
+    reference = fields[needed[0]] if needed else ""
+    if needed:
+        _check_name(reference, kind, path, where)
+    return Identity(kind, reference)
+
+
+def _check_name(name: str, kind: str, path: str, where: str) -> None:
+    try:
+        parse_reference(name)
+    except InvalidInput as error:
+        raise InvalidInput(f"the policy {path} is malformed: the signedIdentity {kind} of {where}: {error.message}") from error
 
 
 def _object(value: Any, path: str, where: str, known: set[str] | None = None) -> dict[str, Any]:

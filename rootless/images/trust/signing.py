@@ -1,6 +1,5 @@
 """Signing and verifying an image in its registry: `rl image sign`, `rl image verify`."""
 
-import json
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, Final, NamedTuple
@@ -8,7 +7,8 @@ from typing import Any, Final, NamedTuple
 import trio
 
 from rootless.errors import CorruptImage, InvalidInput
-from rootless.images import media_types, reference
+from rootless.images import json_document, media_types, reference
+from rootless.images.manifest import blob_of
 from rootless.images.reference import Reference
 from rootless.images.trust import attached, keys
 from rootless.images.trust.claims import Claim, claim_of, digest_of, payload_of
@@ -113,5 +113,7 @@ def _checked_digest(content: bytes, wanted: Reference) -> str:
 
 
 def _listed(content: bytes) -> list[str]:
-    manifests = json.loads(content).get("manifests") or []
-    return [str(one["digest"]) for one in manifests if reference.is_digest(str(one.get("digest")))]
+    manifests = json_document.parse(content, "the image index").get("manifests")
+    if not isinstance(manifests, list):
+        return []
+    return [blob_of(one, f"manifest {number} of the index").digest for number, one in enumerate(manifests, 1)]

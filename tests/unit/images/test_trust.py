@@ -90,6 +90,12 @@ def test_signatures_are_added_to_those_that_are_there() -> None:
     assert claims.attached_of({"layers": [1, {}, {"mediaType": claims.PAYLOAD_TYPE, "annotations": {}}]}) == []
 
 
+@pytest.mark.parametrize("layers", [{"a": 1}, [1], [{"digest": 5}], [{"digest": DIGEST, "size": 1}] * claims.MAX_SIGNATURES])
+def test_nothing_is_added_to_signatures_that_are_malformed_or_too_many(layers: Any) -> None:
+    with pytest.raises(CorruptImage, match="signature"):
+        claims.with_signature({"layers": layers}, b"payload", b"signature")
+
+
 def test_the_right_signature_is_accepted(pair: keys.KeyPair) -> None:
     check(policy_with(by_key(pair)), signed(pair.private))
     check(policy_with(by_key(pair)), signed(keys.generate(None).private), signed(pair.private))
@@ -168,6 +174,16 @@ def test_gpg_signatures_are_refused_and_said_to_be_unknown() -> None:
         '{"default": [{"type": "sigstoreSigned", "keyData": "!"}]}',
         '{"default": [{"type": "sigstoreSigned", "keyPath": "/nonexistent"}]}',
         '{"default": [{"type": "sigstoreSigned", "fulcio": {}, "keyData": ""}]}',
+        '{"default": [{"type": ["reject"]}]}',
+        '{"default": [{"type": "sigstoreSigned", "keyPaths": 5}]}',
+        '{"default": [{"type": "sigstoreSigned", "keyDatas": "YQ=="}]}',
+        '{"default": [{"type": "sigstoreSigned", "keyPath": "a\\u0000"}]}',
+        '{"default": [{"type": "sigstoreSigned", "keyData": "é"}]}',
+        '{"default": [{"type": "sigstoreSigned", "keyData": "YQ==", "signedIdentity": {"type": []}}]}',
+        '{"default": [{"type": "sigstoreSigned", "keyData": "YQ==", "signedIdentity": {"type": "exactReference"}}]}',
+        '{"default": [{"type": "sigstoreSigned", "keyData": "YQ==", "signedIdentity": {"type": "remapIdentity", "prefix": "a"}}]}',
+        '{"default": [{"type": "sigstoreSigned", "keyData": "YQ==", "signedIdentity": '
+        '{"type": "exactRepository", "dockerRepository": "A b"}}]}',
         '{"default": [{"type": "reject"}], "defaults": 1}',
         '{"default": [{"type": "reject"}], "transports": {"docker": {"": {}}}}',
     ],
