@@ -9,14 +9,14 @@ When all are extracted the worker places the stack. The index is not touched her
 """
 
 import hashlib
-import json
+import re
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any, Final, NamedTuple, TypeVar
 
 import trio
 
 from rootless.errors import CorruptImage, NoSuchObject, RegistryError, RlError
-from rootless.images import layers, media_types, platform
+from rootless.images import json_document, layers, media_types, platform
 from rootless.images.blobs import check_digest, write_blob
 from rootless.images.download import PartialBlob
 from rootless.images.layout import Layout
@@ -41,6 +41,8 @@ Add = Callable[[Reference, NewImage], bool]
 
 _AT_ONCE: Final = 4
 _MIRROR_TRIES: Final = 2
+# Tags of what lies beside an image: signatures and attestations of cosign; referrers (distribution-spec, "Referrers Tag Schema").
+_BESIDE: Final = re.compile(r"sha(?:256-[0-9a-f]{64}|512-[0-9a-f]{64,})(?:\.[a-z]+)?", re.ASCII)
 _LOOK_AGAIN: Final = 0.1  # seconds between looks whether another process has finished a blob
 _ACCEPT: Final = (
     media_types.OCI_MANIFEST,
@@ -80,7 +82,7 @@ async def _fetch_images(job: PullJob, wanted: Reference, service: UnpackService,
         references = [wanted]
         if all_tags:
             tags = await _from_any(sessions, fetch_tags)
-            references = [wanted._replace(tag=tag, digest=None) for tag in tags]
+            references = [wanted._replace(tag=tag, digest=None) for tag in tags if not _BESIDE.fullmatch(tag)]
         for reference in references:
             if not add(reference, await _fetch(job, reference, sessions, worker)):
                 return False
@@ -172,7 +174,7 @@ class _Fetch:
             with sink:
                 try:
                     content = await _from_any(self._sessions, get)
-                    _document(content, "the config")
+                    json_document.parse(content, "the config")
                 except RlError:
                     sink.discard()
                     raise
@@ -197,9 +199,13 @@ class _Fetch:
         for blob in blobs.values():
             if not self._layout.has_blob(blob.digest):
                 self._job.progress.layer(blob.digest, Phase.WAITING, 0, blob.size)
+        # Two blobs may be one layer, compressed otherwise: both belong to the image, but one is enough to unpack.
+        others = [blob for blob in self._found.manifest.layers if blob not in blobs.values()]
         async with trio.open_nursery() as nursery:
             for diff_id, blob in blobs.items():
                 nursery.start_soon(self._layer, blob, diff_id, ids[diff_id])
+            for blob in dict.fromkeys(others):
+                nursery.start_soon(self._download_only, blob)
         paths = {diff_id: self._layout.blob_path(blob.digest) for diff_id, blob in blobs.items()}
         keys, size = await self._worker.ask(request("place", paths, diff_ids))
         return keys, size
@@ -219,6 +225,11 @@ class _Fetch:
         for text in await self._worker.ask(request("extract", self._layout.blob_path(blob.digest), diff_id), started):
             progress.warning(text)
         progress.layer(blob.digest, Phase.COMPLETE, blob.size, blob.size)
+
+    async def _download_only(self, blob: Blob) -> None:
+        async with self._limit:
+            came = await self._download(blob)
+        self._job.progress.layer(blob.digest, Phase.COMPLETE if came else Phase.EXISTS, blob.size, blob.size)
 
     async def _download(self, blob: Blob) -> bool:
         """Bring a blob into the store; False where it is there already."""
@@ -267,12 +278,12 @@ async def _locate(job: PullJob, session: Session, wanted: Reference) -> _Found:
     document = await fetch_manifest(session, wanted.digest or str(wanted.tag), _ACCEPT)
     sources = {_digest_of(document, wanted.digest): document.content}
     if document.media_type in media_types.INDEXES:
-        index = _document(document.content, "the image index")
+        index = json_document.parse(document.content, "the image index")
         chosen = platform.choose(index, job.asked or platform.of_machine())
         document = await fetch_manifest(session, chosen.digest, _ACCEPT)
         _check(document.content, chosen)
         sources[chosen.digest] = document.content
-    manifest = parse_manifest(_document(document.content, "the manifest"))
+    manifest = parse_manifest(json_document.parse(document.content, "the manifest"))
     if document.media_type not in media_types.MANIFESTS:
         raise CorruptImage(f"{wanted.name} is of the type {document.media_type!r:.100}, which is not an image's manifest")
     return _Found(session, document.content, document.media_type, manifest, sources)
@@ -309,13 +320,3 @@ def _check(content: bytes, blob: Blob) -> None:
     if len(content) != blob.size:
         raise CorruptImage(f"{blob.digest} has {len(content)} bytes, but its descriptor says {blob.size}")
     check_digest(content, blob.digest)
-
-
-def _document(content: bytes, what: str) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise CorruptImage(f"{what} is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise CorruptImage(f"{what} is not a JSON object")
-    return document

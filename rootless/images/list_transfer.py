@@ -4,14 +4,13 @@ Images are fetched whole but not unpacked, as most of them are for other machine
 go by their digests: a registry takes an index only when it has what that names.
 """
 
-import json
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final, TypeVar
 
 import trio
 
 from rootless.errors import CorruptImage, NoSuchObject
-from rootless.images import media_types, platform
+from rootless.images import json_document, media_types, platform
 from rootless.images.blobs import check_digest, write_blob
 from rootless.images.download import PartialBlob
 from rootless.images.layout import Descriptor, Layout
@@ -54,20 +53,22 @@ class Source:
 
     async def _manifest(self, wanted: Reference) -> Document:
         async with Connections(self._environ, Patience(), self._etc) as connections:
-            session = self._session(connections, wanted)
-            return await fetch_manifest(session, wanted.digest or str(wanted.tag), _ACCEPT)
+            return await _checked_manifest(self._session(connections, wanted), wanted)
 
     async def _fetch(self, wanted: Reference, everything: bool) -> list[Descriptor]:
         async with Connections(self._environ, Patience(), self._etc) as connections:
             session = self._session(connections, wanted)
-            document = await fetch_manifest(session, wanted.digest or str(wanted.tag), _ACCEPT)
+            document = await _checked_manifest(session, wanted)
             if document.media_type not in media_types.INDEXES:
                 return [await self._instance(session, document, {})]
             index = _json(document.content)
             listed = index.get("manifests") or []
+            if not isinstance(listed, list):
+                raise CorruptImage("the image index has no list of manifests")
             if not everything:
                 digest = platform.choose(index, platform.of_machine()).digest
                 listed = [one for one in listed if one.get("digest") == digest]
+            listed = [one for one in listed if not _is_attestation(one)]
             found = []
             for one in listed:
                 blob = blob_of(one, f"a manifest of {wanted.name}")
@@ -108,6 +109,14 @@ class Source:
         return Session(connections, endpoint, credentials.find(endpoint.host, endpoint.path, self._environ))
 
 
+async def _checked_manifest(session: Session, wanted: Reference) -> Document:
+    """Return the manifest that a name stands for; where the name has a digest, the one with that."""
+    document = await fetch_manifest(session, wanted.digest or str(wanted.tag), _ACCEPT)
+    if wanted.digest is not None:
+        check_digest(document.content, wanted.digest)
+    return document
+
+
 def push_list(
     locations: Locations, target: Reference, content: bytes, environ: Mapping[str, str], *, everything: bool, etc: str = "/etc"
 ) -> str:
@@ -139,13 +148,13 @@ def _outgoing(layout: Layout, instance: Descriptor) -> Outgoing:
 
 
 def _json(content: bytes) -> dict[str, Any]:
-    try:
-        document = json.loads(content)
-    except ValueError as error:
-        raise CorruptImage(f"a manifest or config is not JSON: {error}") from error
-    if not isinstance(document, dict):
-        raise CorruptImage("a manifest or config is not a JSON object")
-    return document
+    return json_document.parse(content, "a manifest or config")
+
+
+def _is_attestation(listed: Any) -> bool:
+    """Tell whether an index's entry is what BuildKit says about an image: its layers are statements, no file systems."""
+    platform_of = listed.get("platform") if isinstance(listed, dict) else None
+    return isinstance(platform_of, dict) and (platform_of.get("os"), platform_of.get("architecture")) == ("unknown", "unknown")
 
 
 def _run(function: Callable[..., Awaitable[T]], *arguments: Any) -> T:
