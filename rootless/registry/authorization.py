@@ -17,9 +17,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
 import httpx
+import trio
 
 from rootless.errors import RegistryError
-from rootless.registry import challenge
+from rootless.registry import challenge, refusals
 from rootless.registry.connections import Connections
 from rootless.registry.credentials import Credentials
 from rootless.registry.limited import read_limited
@@ -49,11 +50,12 @@ class Authorization:
         self._credentials = credentials
         self._insecure = insecure
         self._scopes = scopes
+        self._reached = False
 
     async def answer(self, header: str, scope: str) -> str | None:
         """Return an Authorization header for a challenge (the value of WWW-Authenticate), or None where nothing fits.
 
-        `scope` is used where the challenge names none; "" is none. Raises `RegistryError`, `PassingError`, `httpx.TransportError`.
+        `scope` is used where the challenge names none; "" is none. Raises `RegistryError`, `PassingError`.
         """
         offers = {offer.scheme: offer.parameters for offer in reversed(challenge.parse(header))}
         if "bearer" in offers and "realm" in offers["bearer"]:
@@ -74,12 +76,26 @@ class Authorization:
             headers = {} if self._credentials is None else {"authorization": _basic(self._credentials)}
             query = realm.copy_merge_params({**service, **({"scope": scopes} if scopes else {})})
             request = client.build_request("GET", query, headers=headers)
-        response = await client.send(request, stream=True)
+        return self._token_in(*await self._reply(client, request))
+
+    async def _reply(self, client: httpx.AsyncClient, request: httpx.Request) -> tuple[httpx.Response, bytes]:
+        """Return the token server's answer and its body. Raises `PassingError`, `RegistryError` that name that server."""
+        patience = self._connections.patience
         try:
-            content = await read_limited(response, _MAX_REPLY, self._connections.patience)
-        finally:
-            await response.aclose()
-        return self._token_in(response, content)
+            # A server that sends a byte of its headers now and then must not hold us for ever.
+            with trio.move_on_after(patience.document_seconds):
+                response = await client.send(request, stream=True)
+                self._reached = True
+                try:
+                    return response, await read_limited(response, _MAX_REPLY, patience)
+                finally:
+                    await response.aclose()
+        except httpx.TransportError as error:
+            failure, lasting = refusals.unreachable(request.url.netloc.decode("ascii"), error, f"token server of {self._host},")
+            if lasting or (isinstance(error, httpx.ConnectError) and not self._reached):
+                raise failure from error
+            raise PassingError(failure) from error
+        raise PassingError(RegistryError(f"the token server of {self._host} is too slow", "try again later"))
 
     def _token_in(self, response: httpx.Response, content: bytes) -> str:
         if response.status_code in PASSING_STATUSES:
@@ -92,8 +108,8 @@ class Authorization:
             )
         try:
             document: Any = json.loads(content)
-        except ValueError as error:
-            raise RegistryError(f"the token server of {self._host} sent no JSON: {error}") from error
+        except (ValueError, RecursionError):  # the error's own text may quote a token
+            raise RegistryError(f"the token server of {self._host} sent no JSON") from None
         token = (document.get("token") or document.get("access_token")) if isinstance(document, dict) else None
         if not isinstance(token, str) or not token.isascii() or not token.isprintable():
             raise RegistryError(f"the token server of {self._host} sent no token")

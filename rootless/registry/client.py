@@ -16,6 +16,8 @@ from rootless.registry.session import Call, Session
 MAX_DOCUMENT: Final = 4 << 20  # distribution-spec, "Pushing Manifests": 4 MiB is what registries must take
 
 _MAX_PAGES: Final = 1000
+_MAX_LIST: Final = 64 << 20  # bytes that the names of all pages may take in memory
+_NAME_COST: Final = 64  # bytes of a name beside its letters
 _MAX_LINK: Final = 16 << 10
 _NEXT: Final = re.compile(r'<([^>]*)>\s*;[^,]*\brel="?next"?', re.ASCII)
 _TAG: Final = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
@@ -72,12 +74,13 @@ async def fetch_blob(session: Session, digest: str, size: int, sink: BlobSink) -
     `CorruptImage` when more than `size` bytes come, `NoSuchObject`, `RegistryError`.
     """
     failures = 0
+    furthest = sink.offset  # what a server lets us begin again and again is no progress
     while sink.offset < size:
-        before = sink.offset
         try:
             await _fetch_rest(session, digest, size, sink)
         except PassingError as failure:
-            failures = 1 if sink.offset - before >= session.patience.stall_bytes else failures + 1
+            failures = 1 if sink.offset - furthest >= session.patience.stall_bytes else failures + 1
+            furthest = max(furthest, sink.offset)
             if failures >= session.patience.tries:
                 raise failure.error from failure
             await trio.sleep(session.patience.pause(failures, failure.pause))
@@ -126,6 +129,7 @@ async def pages(session: Session, target: str, key: str) -> AsyncIterator[list[s
     The next page is the one that the Link header names (RFC 8288). Raises `NoSuchObject`, `RegistryError`.
     """
     following: str | httpx.URL | None = target
+    cost = 0
     for _ in range(_MAX_PAGES):
         if following is None:
             return
@@ -137,6 +141,9 @@ async def pages(session: Session, target: str, key: str) -> AsyncIterator[list[s
                 return _names(session, content, key), _next_page(session, response)
 
         names, following = await persistently(session.patience, once)
+        cost += sum(len(name) + _NAME_COST for name in names)
+        if cost > _MAX_LIST:
+            raise RegistryError(f"{session.endpoint.host} lists more than {_MAX_LIST >> 20} MiB of {key}")
         yield names
     raise RegistryError(f"{session.endpoint.host} lists more than {_MAX_PAGES} pages")
 
@@ -176,7 +183,7 @@ def _media_type(content: bytes, header: str) -> str:
     """Return a manifest's type: its own field where it has one, as the header is often generic."""
     try:
         document: Any = json.loads(content)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise CorruptImage(f"the manifest is not JSON: {error}") from error
     own = document.get("mediaType") if isinstance(document, dict) else None
     return own if isinstance(own, str) else header

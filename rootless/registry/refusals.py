@@ -39,12 +39,15 @@ def refusal(endpoint: Endpoint, method: str, target: str, status: int, said: str
     return RegistryError(f"{endpoint.host} answers {said}")
 
 
-def unreachable(host: str, error: Exception) -> tuple[RegistryError, bool]:
-    """Return the error for a request that got no answer, and whether it is one that will not pass by itself."""
+def unreachable(host: str, error: Exception, what: str = "registry") -> tuple[RegistryError, bool]:
+    """Return the error for a request that got no answer, and whether it is one that will not pass by itself.
+
+    `what` the host is, for the message.
+    """
     reason = _reason(error)
     lasting = next((hint for sign, hint in _HINTS.items() if sign in reason), None)
     hint = lasting or "check the name, the network, and that the registry is up"
-    return RegistryError(f"cannot reach the registry {host}: {reason}", hint.format(host=host)), lasting is not None
+    return RegistryError(f"cannot reach the {what} {host}: {reason}", hint.format(host=host)), lasting is not None
 
 
 def detail(content: bytes) -> str:

@@ -187,8 +187,9 @@ class Session:
 
     async def _speaks_tls(self, base: httpx.URL) -> bool:
         client = self._connections.client_for(base)
+        call = Call("GET", "/v2/")
         try:
-            response = await client.send(client.build_request("GET", base.join("/v2/")), stream=True)
+            response = await self._answer(client, client.build_request("GET", base.join("/v2/")), call)
         except httpx.TransportError:  # not TLS, or not there at all: the request by HTTP will tell
             return False
         await response.aclose()
