@@ -8,6 +8,7 @@ from cli.several import for_each
 from rootless.containers import lifecycle
 from rootless.containers.store import ContainerStore
 from rootless.locations import from_environment
+from rootless.runtime.signals import signal_number
 
 
 @click.command()
@@ -15,7 +16,7 @@ from rootless.locations import from_environment
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
 def command(*, containers: tuple[str, ...], signal_name: str) -> int:
     """Send a signal to the first process of running containers."""
-    number = lifecycle.signal_number(signal_name)
+    number = signal_number(signal_name)
     store = ContainerStore(from_environment(os.environ, os.geteuid()))
 
     def kill(name: str) -> str:

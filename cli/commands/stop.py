@@ -11,6 +11,7 @@ from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore
 from rootless.errors import RlError
 from rootless.locations import Locations, from_environment
+from rootless.runtime.signals import signal_number
 
 _FOR_EVER = 2_000_000.0
 """Seconds; poll(2) takes milliseconds in an int."""
@@ -27,7 +28,7 @@ def command(*, containers: tuple[str, ...], signal_name: str | None, timeout: in
     store = ContainerStore(locations)
     found: dict[str, Document] = {}
     if signal_name is not None:
-        lifecycle.signal_number(signal_name)  # refused before anything is stopped
+        signal_number(signal_name)  # refused before anything is stopped
 
     def find(name: str) -> None:
         found[name] = store.find(name)

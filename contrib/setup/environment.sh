@@ -87,15 +87,19 @@ strip_environment() {
 # The console script that pip makes reads the environment's PYTHON* variables and runs `site`; this one is isolated (-I) and
 # does without (-S), which saves 3 ms a start. Helpers are started by sys.executable, the environment's python.
 write_launcher() {
-    local directory=$1 packages
+    local directory=$1 packages program entry
     packages=$(echo "$directory"/lib/python3*/site-packages)
-    rm -f "$directory/bin/rl"
-    cat >"$directory/bin/rl" <<EOF
+    for program in rl rl-oci; do
+        entry=main
+        [ "$program" = rl ] || entry=main_oci
+        rm -f "$directory/bin/$program"
+        cat >"$directory/bin/$program" <<EOF
 #!$directory/bin/python -IS
 import sys
 sys.path.append("$packages")
-from cli.__main__ import main
-main()
+from cli.__main__ import $entry
+$entry()
 EOF
-    chmod 0755 "$directory/bin/rl"
+        chmod 0755 "$directory/bin/$program"
+    done
 }

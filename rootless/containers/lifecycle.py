@@ -10,10 +10,11 @@ from rootless.containers import documents, endpoint, frames
 from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
 from rootless.containers.store import ContainerStore, is_of_this_node
-from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject, RlError
+from rootless.errors import DamagedRecord, InUse, NoSuchObject, RlError
 from rootless.linux.process import ProcessId, send_signal, wait_for_end
 from rootless.linux.sockets import socket, stream_pair
 from rootless.locations import Locations
+from rootless.runtime.signals import signal_number
 
 STOP_SECONDS: Final = 10.0
 _KILL_SECONDS: Final = 30.0
@@ -217,17 +218,6 @@ def refuse_foreign(document: Document) -> None:
     if document["State"]["Running"] and not is_of_this_node(document):
         node = document["Rl"]["Node"]
         raise InUse(f"container {document['Id'][:12]} is running on {node}", f"log in to {node} to do that")
-
-
-def signal_number(text: str) -> int:
-    """Return the number of a signal given as 15, TERM or SIGTERM. Raises `InvalidInput`."""
-    if text.isdecimal() and 0 < int(text) < signal.NSIG:
-        return int(text)
-    name = text.upper()
-    number = getattr(signal, name if name.startswith("SIG") else f"SIG{name}", None)
-    if not isinstance(number, signal.Signals):
-        raise InvalidInput(f"invalid signal: {text}", "give a name such as TERM, or a number; kill -l lists them")
-    return int(number)
 
 
 def _running_init(document: Document) -> ProcessId | None:

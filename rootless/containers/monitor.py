@@ -24,7 +24,8 @@ from rootless.errors import CannotInvoke, CommandNotFound, RlError, os_error_tex
 from rootless.linux.process import ProcessId, become_subreaper, boot_id, close_all_except, identify, set_command_line, set_name
 from rootless.linux.sockets import socket
 from rootless.locations import Locations, fallback_runtime_dir
-from rootless.namespaces.parent import remove_member
+from rootless.namespaces.idmap import write_by_kernel
+from rootless.namespaces.parent import add_member, child_maps, fork_into_parent, remove_member
 from rootless.runtime import launch
 from rootless.runtime.process import complete
 from rootless.runtime.stage import StagePlan
@@ -152,7 +153,10 @@ class Monitor:
         prepared = bundle.prepare(self._locations, document, console_size)
         stdio = None if document["Config"]["Tty"] else self._streams.open_pipes(document["Config"]["OpenStdin"])
         plan = self._plan(prepared, stdio)
-        created = launch.create(self._locations.runtime_dir, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
+        runtime_dir = self._locations.runtime_dir
+        fork: Callable[[Callable[[], None]], int] = lambda outer: fork_into_parent(runtime_dir, outer)  # noqa: E731 - as in `_plan`
+        created = launch.create(fork, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
+        add_member(runtime_dir, created.init)
         self._streams.close_container_ends()
         self._init, self._pidfd = created.init, created.pidfd
         self._servers.guard(created.pidfd)
@@ -181,6 +185,7 @@ class Monitor:
             prepared.seccomp_filter,
             stdio,
             bool(self._document["HostConfig"]["Init"]),
+            lambda pid: write_by_kernel(pid, child_maps()),
         )
 
     def _note_running(self, init: ProcessId) -> None:

@@ -29,7 +29,7 @@ from collections.abc import Sequence
 __all__ = [
     "AF_UNIX", "SHUT_WR", "SOCK_CLOEXEC", "SOCK_NONBLOCK", "SOCK_SEQPACKET", "SOCK_STREAM", "SOL_SOCKET", "SO_ERROR",
     "packet_pair", "receive_packet", "send_packet", "socket", "stream_pair",
-    "listen_at", "connect_to", "accept_from",
+    "listen_at", "connect_to", "accept_from", "accept_packets",
 ]  # fmt: skip
 
 MAX_PACKET = 1 << 16
@@ -73,8 +73,8 @@ def receive_packet(sock: socket) -> tuple[bytes, list[int]]:
     return payload, list(descriptors)
 
 
-def listen_at(folder: str, name: str) -> socket:
-    """Return a listening stream socket at folder/name, of any length, replacing a stale one.
+def listen_at(folder: str, name: str, kind: int = SOCK_STREAM | SOCK_NONBLOCK) -> socket:
+    """Return a listening socket at folder/name, of any length, replacing a stale one; a stream socket unless `kind` says else.
 
     A socket address holds 108 bytes, so the folder is given as /proc/self/fd/N.
     """
@@ -82,7 +82,7 @@ def listen_at(folder: str, name: str) -> socket:
     try:
         with contextlib.suppress(FileNotFoundError):  # the usual case: nothing stale
             os.unlink(name, dir_fd=folder_fd)
-        listener = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0)
+        listener = socket(AF_UNIX, kind | SOCK_CLOEXEC, 0)
         listener.bind(f"/proc/self/fd/{folder_fd}/{name}")
         listener.listen(64)
     finally:
@@ -90,10 +90,10 @@ def listen_at(folder: str, name: str) -> socket:
     return listener
 
 
-def connect_to(folder: str, name: str) -> socket:
-    """Return a stream socket connected to folder/name. Raises `FileNotFoundError` or `ConnectionRefusedError`."""
+def connect_to(folder: str, name: str, kind: int = SOCK_STREAM) -> socket:
+    """Return a socket connected to folder/name. Raises `FileNotFoundError` or `ConnectionRefusedError`."""
     folder_fd = os.open(folder, os.O_PATH | os.O_DIRECTORY | os.O_CLOEXEC)
-    sock = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0)
+    sock = socket(AF_UNIX, kind | SOCK_CLOEXEC, 0)
     try:
         sock.connect(f"/proc/self/fd/{folder_fd}/{name}")
     except OSError:
@@ -110,3 +110,9 @@ def accept_from(listener: socket) -> socket:
     connection = socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
     connection.setblocking(False)
     return connection
+
+
+def accept_packets(listener: socket) -> socket:
+    """Wait for one connection at a listening SOCK_SEQPACKET socket."""
+    descriptor, _address = listener._accept()  # type: ignore[attr-defined]  # as above
+    return socket(AF_UNIX, SOCK_SEQPACKET, 0, descriptor)

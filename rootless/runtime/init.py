@@ -5,6 +5,7 @@ It runs with all capabilities of the container's user namespace until `process.b
 """
 
 import contextlib
+import json
 import os
 import select
 import signal
@@ -14,9 +15,9 @@ from typing import Any, NamedTuple, NoReturn
 from rootless.errors import CannotInvoke
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except, set_parent_death_signal
-from rootless.linux.sockets import socket
-from rootless.runtime import channel, console, mounting
-from rootless.runtime.process import SeccompFilter, become, execute
+from rootless.linux.sockets import accept_packets, socket
+from rootless.runtime import channel, console, hooks, mounting
+from rootless.runtime.process import SeccompFilter, become, check_command, execute
 
 
 class InitPlan(NamedTuple):
@@ -28,6 +29,9 @@ class InitPlan(NamedTuple):
     stdio: tuple[int, int, int] | None  # None: a terminal of its own, or /dev/null for what is not wanted
     single_id: bool
     reaper: bool  # --init: stay as PID 1, forward signals and reap
+    preserved: tuple[int, ...] = ()  # further descriptors that the command gets
+    listener: socket | None = None  # where to wait for `start`; None: at the socket of `create`, whose end is then ours, too
+    pivot: bool = True  # False: where the root is the initial ramfs, which pivot_root(2) refuses
 
 
 def run(plan: InitPlan, sync: socket) -> NoReturn:
@@ -35,31 +39,71 @@ def run(plan: InitPlan, sync: socket) -> NoReturn:
     try:
         _set_up(plan, sync)
         channel.send(sync, "ready")
-        if channel.receive(sync).event != "start":
-            os._exit(1)
+        sync, state = _wait_for_start(plan, sync)
+        _run_hooks(plan, "startContainer", state)
         if plan.reaper:
             _fork_command(sync)
             channel.send(sync, "command", [os.pidfd_open(os.getpid())])
-        execute(plan.spec["process"], die_with_parent=not plan.reaper, still_wanted=lambda: _is_connected(sync))
+        outlives_starter = plan.listener is not None
+        execute(
+            plan.spec["process"],
+            die_with_parent=not (plan.reaper or outlives_starter),
+            still_wanted=lambda: outlives_starter or _is_connected(sync),
+        )
     except Exception as error:  # also a defect of ours: who waits must learn of it
         channel.send_error(sync, error, "cannot start the container")
     finally:
         os._exit(1)
 
 
+def _wait_for_start(plan: InitPlan, sync: socket) -> tuple[socket, dict[str, Any]]:
+    """Wait until the container is to start; returns the socket to report to, and the container's state for hooks."""
+    if plan.listener is None:
+        message = channel.receive(sync)
+        if message.event != "start":
+            os._exit(1)
+        return sync, {}
+    sync.close()
+    while True:
+        sync = accept_packets(plan.listener)
+        message = channel.receive(sync)
+        if message.event == "start":
+            return sync, message.fields.get("state") or {}
+        sync.close()  # somebody only asked whether we still wait
+
+
+def _run_hooks(plan: InitPlan, point: str, state: Mapping[str, Any]) -> None:
+    """Run the hooks of one point that belong inside, with init's PID as it is there."""
+    if (plan.spec.get("hooks") or {}).get(point):
+        environment = dict(entry.partition("=")[::2] for entry in plan.spec["process"]["env"])
+        hooks.run_all(plan.spec, point, json.dumps({**state, "pid": os.getpid()}).encode(), environment)
+
+
+def _run_hooks_before_root(plan: InitPlan, sync: socket) -> None:
+    """Let the starter run the hooks that come before the change of root, then run our own."""
+    if hooks.wants_pause(plan.spec):
+        channel.send(sync, "mounted")
+        message = channel.receive(sync)
+        if message.event != "hooked":
+            os._exit(1)  # a hook failed, or the starter is gone
+        _run_hooks(plan, hooks.IN_CONTAINER, message.fields["state"])
+
+
 def _set_up(plan: InitPlan, sync: socket) -> None:
     spec, process = plan.spec, plan.spec["process"]
     os.setsid()
-    wanted = [entry["type"] for entry in spec["linux"]["namespaces"]]
-    if "cgroup" in wanted:
+    entries = spec["linux"].get("namespaces") or ()
+    if any(entry["type"] == "cgroup" and not entry.get("path") for entry in entries):
         namespaces.unshare(namespaces.NEWCGROUP)
-    if "uts" in wanted:
-        namespaces.sethostname(spec["hostname"].encode())
+    if any(entry["type"] == "uts" for entry in entries):
+        if spec.get("hostname"):
+            namespaces.sethostname(spec["hostname"].encode())
         if spec.get("domainname"):
             namespaces.setdomainname(spec["domainname"].encode())
     root = _mount(plan)
+    _run_hooks_before_root(plan, sync)
     terminal = _open_terminal(plan, root, sync)
-    _change_root(root)
+    _change_root(root, pivot=plan.pivot)
     _write_kernel_settings(spec)
     if process["cwd"] != "/":
         _make_working_folder(root, process["cwd"])
@@ -67,8 +111,12 @@ def _set_up(plan: InitPlan, sync: socket) -> None:
         mounts.set_attributes(root, mounts.MOUNT_ATTR_RDONLY, False, "/")
     _connect_streams(plan, terminal)
     os.close(root)
-    close_all_except({0, 1, 2, sync.fileno()})
+    close_all_except({0, 1, 2, sync.fileno(), *plan.preserved, *({plan.listener.fileno()} if plan.listener else ())})
+    for descriptor in plan.preserved:
+        os.set_inheritable(descriptor, True)
     become(process, plan.seccomp_filter, single_id=plan.single_id)
+    if plan.listener is not None:
+        check_command(process)  # whoever starts it later may see an exit status only
 
 
 def _make_working_folder(root: int, cwd: str) -> None:
@@ -82,7 +130,7 @@ def _mount(plan: InitPlan) -> int:
     """Make the mounts below the new root and return a descriptor of it."""
     linux = plan.spec["linux"]
     root = os.open(plan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    mounting.mount_all(root, plan.spec["mounts"], single_id=plan.single_id)
+    mounting.mount_all(root, plan.spec.get("mounts") or (), single_id=plan.single_id)
     mounting.mask(root, linux.get("maskedPaths") or ())
     mounting.make_read_only(root, linux.get("readonlyPaths") or ())
     return root
@@ -103,11 +151,15 @@ def _open_terminal(plan: InitPlan, root: int, sync: socket) -> console.Terminal 
     return terminal
 
 
-def _change_root(root: int) -> None:
+def _change_root(root: int, *, pivot: bool) -> None:
     """Make the mount that `root` refers to the root of the mount namespace and let go of the old one (pivot_root(2), NOTES)."""
     os.fchdir(root)
-    mounts.pivot_root(".", ".")
-    mounts.unmount(".", mounts.MNT_DETACH)
+    if pivot:
+        mounts.pivot_root(".", ".")
+        mounts.unmount(".", mounts.MNT_DETACH)
+    else:
+        mounts.mount(".", "/", None, mounts.MS_MOVE)
+        os.chroot(".")
     os.chdir("/")
 
 

@@ -20,33 +20,24 @@ from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import InUse
 from rootless.linux import namespaces
-from rootless.linux.process import close_all_except
+from rootless.linux.process import close_all_except, pid_of
 from rootless.linux.sockets import packet_pair, socket
 from rootless.runtime import channel, console
 from rootless.runtime.isolation import close_interpreter
 from rootless.runtime.process import SeccompFilter, become, complete, completion, execute
 from rootless.runtime.users import resolve
 
-_JOINED = (
-    namespaces.NEWUSER
-    | namespaces.NEWNS
-    | namespaces.NEWPID
-    | namespaces.NEWNET
-    | namespaces.NEWIPC
-    | namespaces.NEWUTS
-    | namespaces.NEWCGROUP
-)
-
 
 class JoinPlan(NamedTuple):
     """What a process in a running container needs."""
 
     entry_pidfd: int  # of a process whose namespaces are joined
-    process: dict[str, Any]  # the OCI process; it is completed inside
-    user: str
+    process: dict[str, Any]  # the OCI process; it is completed inside, unless `user` is None
+    user: str | None
     capability_names: tuple[str, ...]
     seccomp_filter: SeccompFilter | None
     stdio: tuple[int, int, int] | None  # None: a terminal of its own; -1: /dev/null
+    preserved: tuple[int, ...] = ()  # further descriptors that the process gets
 
 
 class Joined(NamedTuple):
@@ -93,13 +84,14 @@ def _reap(pid: int) -> None:
 def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
     """Be E."""
     try:
-        keep = {plan.entry_pidfd, sync.fileno(), *(descriptor for descriptor in plan.stdio or () if descriptor >= 0)}
-        close_all_except(keep | {0, 1, 2})
+        flags = _foreign_namespaces(plan.entry_pidfd)
+        keep = {0, 1, 2, plan.entry_pidfd, sync.fileno(), *plan.preserved}
+        close_all_except(keep | {descriptor for descriptor in plan.stdio or () if descriptor >= 0})
         close_interpreter()
-        namespaces.setns(plan.entry_pidfd, _JOINED)
+        namespaces.setns(plan.entry_pidfd, flags)
         pid = os.fork()
         if pid == 0:
-            _be_process(plan, sync)
+            _be_process(plan, sync, enters_user_namespace=bool(flags & namespaces.NEWUSER))
         channel.send(sync, "created", pid=pid)
     except ProcessLookupError:
         channel.send_error(sync, InUse("the container has ended"), "")
@@ -109,20 +101,35 @@ def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
         os._exit(0)
 
 
-def _be_process(plan: JoinPlan, sync: socket) -> NoReturn:
+def _foreign_namespaces(pidfd: int) -> int:
+    """Return the flags of the namespaces that a process has and we are not in: to join our own user namespace is refused."""
+    pid = pid_of(pidfd)
+    flags = 0
+    for flag, name in namespaces.PROC_NAMES.items():
+        with contextlib.suppress(FileNotFoundError):  # a kind that the kernel was built without, or the process has ended
+            if os.stat(f"/proc/{pid}/ns/{name}").st_ino != os.stat(f"/proc/self/ns/{name}").st_ino:
+                flags |= flag
+    pid_of(pidfd)  # it still lives, so the links were its own
+    return flags
+
+
+def _be_process(plan: JoinPlan, sync: socket, *, enters_user_namespace: bool) -> NoReturn:
     """Be X."""
     try:
         os.setsid()
         root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         single_id = _has_single_id()
-        if not single_id:
-            os.setgroups([])
-        os.setresgid(0, 0, 0)
-        os.setresuid(0, 0, 0)
+        if enters_user_namespace:
+            if not single_id:
+                os.setgroups([])
+            os.setresgid(0, 0, 0)
+            os.setresuid(0, 0, 0)
         process = _resolve_user(plan, root)
         _connect_streams(plan, process["user"]["uid"], root, sync)
         os.close(root)
-        close_all_except({0, 1, 2, sync.fileno()})
+        close_all_except({0, 1, 2, sync.fileno(), *plan.preserved})
+        for descriptor in plan.preserved:
+            os.set_inheritable(descriptor, True)
         become(process, plan.seccomp_filter, single_id=single_id)
         execute(process, die_with_parent=False, still_wanted=lambda: True)
     except Exception as error:  # as above
@@ -132,6 +139,8 @@ def _be_process(plan: JoinPlan, sync: socket) -> NoReturn:
 
 
 def _resolve_user(plan: JoinPlan, root: int) -> Mapping[str, Any]:
+    if plan.user is None:
+        return plan.process
     return complete(plan.process, completion(plan.capability_names, resolve(root, plan.user), plan.process["env"]))
 
 

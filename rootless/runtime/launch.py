@@ -9,7 +9,6 @@ from typing import Any, NamedTuple
 from rootless.errors import RlError
 from rootless.linux.process import ProcessId, identify, pid_of
 from rootless.linux.sockets import packet_pair, socket
-from rootless.namespaces.parent import add_member, fork_into_parent
 from rootless.runtime import channel, stage
 from rootless.runtime.stage import StagePlan
 
@@ -30,12 +29,16 @@ class Watcher(NamedTuple):
     on_begun: Callable[[], None]
     on_root: Callable[[list[int]], None]
     on_network: Callable[[list[int]], None]
+    on_mounted: Callable[[ProcessId], dict[str, Any]] = lambda _init: {}  # runs hooks; returns the OCI state for init's own
 
 
-def create(runtime_dir: str, plan: StagePlan, watcher: Watcher, interrupted: Callable[[socket], None]) -> Created:
+def create(
+    fork: Callable[[Callable[[], None]], int], plan: StagePlan, watcher: Watcher, interrupted: Callable[[socket], None]
+) -> Created:
     """Make the container up to its waiting init. The caller is single-threaded and a child subreaper.
 
-    `interrupted` blocks until the socket has something to read, and raises `RlError` when a helper died meanwhile.
+    `fork` returns the PID of a child that runs a function where the container's user namespace is to be made. `interrupted`
+    blocks until the socket has something to read, and raises `RlError` when a helper died meanwhile.
     Raises the stage's error after everything that it made is gone.
     """
     ours, theirs = packet_pair()
@@ -44,17 +47,26 @@ def create(runtime_dir: str, plan: StagePlan, watcher: Watcher, interrupted: Cal
         ours.close()
         stage.run_outer(plan, theirs)
 
-    outer_pid = fork_into_parent(runtime_dir, outer)
+    outer_pid = fork(outer)
     theirs.close()
     progress = _Progress(ours, outer_pid)
     try:
         watcher.on_begun()
-        created = progress.follow(watcher, interrupted)
+        return progress.follow(watcher, interrupted)
     except (RlError, OSError):
         progress.abandon()
         raise
-    add_member(runtime_dir, created.init)
-    return created
+
+
+def fork_here(body: Callable[[], None]) -> int:
+    """Fork a child that runs `body` in our own namespaces, for `create`; returns its PID."""
+    pid = os.fork()
+    if pid == 0:
+        try:
+            body()
+        finally:
+            os._exit(0)
+    return pid
 
 
 class _Progress:
@@ -65,6 +77,7 @@ class _Progress:
         self._unreaped = [outer_pid]
         self._init: ProcessId | None = None
         self._ready = False
+        self._mounted = False  # and waits for our hooks
         self._pidfd = -1
         self._master: int | None = None
         self._known: dict[str, Any] = {}
@@ -82,12 +95,17 @@ class _Progress:
                 self._note_created(message)
             elif message.event == "console":
                 (self._master,) = message.descriptors
+            elif message.event == "mounted":
+                self._mounted = True
             elif message.event == "ready":
                 self._ready = True
             elif message.event == "error":
                 raise channel.to_exception(message)
             else:
                 raise RlError("the container's init ended before it was ready")
+            if self._mounted and self._init is not None:
+                self._mounted = False
+                channel.send(self._sync, "hooked", state=watcher.on_mounted(self._init))
         return self._finish()
 
     def _note_created(self, message: channel.Message) -> None:
@@ -125,17 +143,25 @@ class _Progress:
 def start(created: Created) -> ProcessId:
     """Let the waiting init execute the container's command; returns when it has, with the process that others can join.
 
+    Errors as `start_at`.
+    """
+    return start_at(created.sync, created.init)
+
+
+def start_at(sync: socket, init: ProcessId, **fields: Any) -> ProcessId:
+    """Do the same by a connection to the socket that init listens at; `fields` are what it is told.
+
     That is init itself, but with a reaper the command below it: the reaper executes nothing and stays closed to everybody.
     Raises `CommandNotFound` or `CannotInvoke`; init has ended then.
     """
-    entry = created.init
-    channel.send(created.sync, "start")
-    while (message := channel.receive(created.sync)).event == "command":
+    entry = init
+    channel.send(sync, "start", **fields)
+    while (message := channel.receive(sync)).event == "command":
         (pidfd,) = message.descriptors
         with contextlib.suppress(ProcessLookupError):  # it ended already, and so will init
             entry = identify(pid_of(pidfd))
         os.close(pidfd)
-    created.sync.close()
+    sync.close()
     if message.event == "error":
         raise channel.to_exception(message)
     return entry

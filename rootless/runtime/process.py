@@ -19,6 +19,10 @@ from rootless.runtime.users import ContainerUser
 
 _CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _RLIMIT_PREFIX: Final = "RLIMIT_"
+_HINTS: Final = {
+    errno.EACCES: "the file is not executable for the container's user, or is a directory",
+    errno.ENOEXEC: "a script needs a first line such as #!/bin/sh; a program must be of this machine's architecture",
+}
 _DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
@@ -50,8 +54,10 @@ def become(process: Mapping[str, Any], seccomp_filter: SeccompFilter | None, *, 
     _change_user(process["user"], single_id=single_id)
     if process["user"]["uid"] == 0:  # for others the change of user has cleared all three
         capabilities.set_process(masks["effective"], masks["permitted"], masks["inheritable"])
-    if masks["ambient"]:
-        capabilities.set_ambient(masks["ambient"])
+    # The kernel takes only ambient capabilities that are permitted and inheritable; configs of runc's name others as well.
+    ambient = masks["ambient"] & masks["inheritable"] & masks["permitted"]
+    if ambient:
+        capabilities.set_ambient(ambient)
     if no_new_privileges and seccomp_filter is not None:
         seccomp_filter.install()
 
@@ -68,7 +74,7 @@ def completion(capability_names: Sequence[str], user: ContainerUser, environment
 
 def complete(process: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
     """Return an OCI process with a `completion` put in."""
-    return {**process, **known, "env": [*process["env"], *known["env"]]}
+    return {**process, **known, "env": [*(process.get("env") or ()), *known["env"]]}
 
 
 def _change_user(user: Mapping[str, Any], *, single_id: bool) -> None:
@@ -112,6 +118,22 @@ def execute(process: Mapping[str, Any], *, die_with_parent: bool, still_wanted: 
     _execute_from_path(arguments, environment)
 
 
+def check_command(process: Mapping[str, Any]) -> None:
+    """Raise what `execute` would for a command that does not exist or is not executable; looked up in the same way."""
+    command = process["args"][0]
+    environment = dict(entry.partition("=")[::2] for entry in process["env"])
+    found = False
+    for candidate in _candidates(command, environment.get("PATH", _DEFAULT_PATH)):
+        path = os.path.join(process["cwd"], candidate)
+        if os.path.isfile(path):
+            found = True
+            if os.access(path, os.X_OK, effective_ids=True):
+                return
+    if found or os.path.isdir(os.path.join(process["cwd"], command)):
+        raise CannotInvoke(f'exec: "{command}": permission denied', _HINTS[errno.EACCES])
+    raise _not_found(command)
+
+
 def _change_folder(cwd: str) -> None:
     try:
         os.chdir(cwd)
@@ -138,10 +160,14 @@ def _execute_from_path(arguments: list[str], environment: dict[str, str]) -> NoR
                 break
     if denied is not None:
         raise CannotInvoke(f'exec: "{command}": {_lower(denied.strerror)}', _exec_hint(denied))
+    raise _not_found(command)
+
+
+def _not_found(command: str) -> CommandNotFound:
     if "/" in command:
         hint = "check the path, and for scripts the interpreter named in #!"
-        raise CommandNotFound(f'exec: "{command}": no such file or directory', hint)
-    raise CommandNotFound(f'exec: "{command}": executable file not found in $PATH')
+        return CommandNotFound(f'exec: "{command}": no such file or directory', hint)
+    return CommandNotFound(f'exec: "{command}": executable file not found in $PATH')
 
 
 def _candidates(command: str, path: str) -> list[str]:
@@ -149,11 +175,7 @@ def _candidates(command: str, path: str) -> list[str]:
 
 
 def _exec_hint(error: OSError) -> str | None:
-    hints = {
-        errno.EACCES: "the file is not executable for the container's user, or is a directory",
-        errno.ENOEXEC: "a script needs a first line such as #!/bin/sh; a program must be of this machine's architecture",
-    }
-    return hints.get(error.errno or 0)
+    return _HINTS.get(error.errno or 0)
 
 
 def _lower(text: str | None) -> str:

@@ -1,13 +1,15 @@
 """From the starter's fork to the container's init: user namespace, mount namespace, root file system, network.
 
-Theory of operation. S (the starter: a monitor) calls `launch.create`; O is the outer stage, in the parent namespace P; T is the
-stage in the container's user and mount namespaces, where another OCI runtime could run as well; I is init.
+Theory of operation. S (the starter: a monitor, or `rl oci create`) calls `launch.create`; O is the outer stage, which a monitor has
+in the parent namespace P; T is the stage in the container's user and mount namespaces, where another OCI runtime could run as
+well; I is init.
 
     S                          O                           T                          I
-    fork into P -------------> fork ---------------------> unshare(user, mount, net)
+    fork (into P) -----------> fork ---------------------> joins namespaces by path
+                                                           unshare(user)
                                  <-------- "u" -----------
                                writes T's ID maps
-                                 --------- "m" ----------> UID, GID 0
+                                 --------- "m" ----------> UID, GID 0; unshare(mount, net)
                                exits                       mounts the root
       <------------ staged [descriptors of the root's server] (FUSE requests wait)
                                                            makes the network device
@@ -15,8 +17,11 @@ stage in the container's user and mount namespaces, where another OCI runtime co
                                                            resolves the user, as data
                                                            unshare(pid, ipc, uts)
                                                            closes the interpreter
-                                                           fork ---------------------> mounts, change of root
-      <------------ created (PIDs) [pidfd of I] -----------  exits                     terminal
+                                                           fork ---------------------> mounts
+      <------------ created (PIDs) [pidfd of I] -----------  exits
+      <------------ mounted (only with hooks) -----------------------------------------
+    runs hooks
+      ------------- hooked -----------------------------------------------------------> hooks; change of root; terminal
       <------------ console [master] --------------------------------------------------
       <------------ ready -------------------------------------------------------------
     reaps O and T
@@ -25,48 +30,50 @@ stage in the container's user and mount namespaces, where another OCI runtime co
       <------------ end of file (close on exec), or error ------------------------------
 
 `created` and what I sends come in any order. An `error` may come instead of any event, and is the last. S dying shows as end of
-file to whoever waits.
+file to whoever waits. Where `start` is another process than `create` (`rl oci`), I waits for it at a listening socket, and the part
+of the dialogue from `start` on takes place over the accepted connection.
 """
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except, set_command_line, set_name
 from rootless.linux.sockets import socket
-from rootless.namespaces.idmap import write_by_kernel
-from rootless.namespaces.parent import child_maps, current_maps_are_single
-from rootless.runtime import channel, init
+from rootless.namespaces.parent import current_maps_are_single
+from rootless.runtime import channel, entering, init
 from rootless.runtime.isolation import close_interpreter
 from rootless.runtime.process import SeccompFilter, complete, completion
 from rootless.runtime.users import resolve
 
-# What T itself unshares before it forks init; the rest of the OCI namespaces is made by T earlier (user, mount, network) or by I.
-_BEFORE_FORK = ("pid", "ipc", "uts")
-
 
 class StagePlan(NamedTuple):
-    """What the stages need to make one container; callables run in T, as the container's root."""
+    """What the stages need to make one container; callables run in T, as the container's root, but for `admit`."""
 
-    spec: dict[str, Any]  # the OCI config; T completes its process
+    spec: dict[str, Any]  # the OCI config; T completes its process unless `user` is None
     root: str
-    user: str  # as in `-u`: resolved against the image's files in T
+    user: str | None  # as in `-u`: resolved against the image's files in T; None: `spec` has it all
     capability_names: tuple[str, ...]
     mount_root: Callable[[], list[int]]
     make_network: Callable[[], int | None]
     seccomp_filter: SeccompFilter | None
     stdio: tuple[int, int, int] | None
     reaper: bool
+    admit: Callable[[int], None] | None  # called in O with T's PID: writes its ID maps, places it in a cgroup
+    preserved: tuple[int, ...] = ()  # further descriptors that the container gets
+    listener: socket | None = None  # where init waits for `start`; None: at the socket of `create`
+    pivot: bool = True
 
 
 def run_outer(plan: StagePlan, sync: socket) -> None:
     """Be O: fork T, write its ID maps, and end."""
-    keep = {0, 1, 2, sync.fileno(), *(descriptor for descriptor in plan.stdio or () if descriptor >= 0)}
+    keep = {0, 1, 2, sync.fileno(), *plan.preserved, *(descriptor for descriptor in plan.stdio or () if descriptor >= 0)}
+    if plan.listener is not None:
+        keep.add(plan.listener.fileno())
     close_all_except(keep)
     ready_reading, ready_writing = os.pipe2(os.O_CLOEXEC)
     mapped_reading, mapped_writing = os.pipe2(os.O_CLOEXEC)
-    maps = child_maps()
     pid = os.fork()
     if pid == 0:
         os.close(ready_reading)
@@ -74,8 +81,8 @@ def run_outer(plan: StagePlan, sync: socket) -> None:
         _run_inner(plan, sync, ready_writing, mapped_reading)
     os.close(ready_writing)
     try:
-        if os.read(ready_reading, 1) == b"u":
-            write_by_kernel(pid, maps)
+        if plan.admit is not None and os.read(ready_reading, 1) == b"u":
+            plan.admit(pid)
             os.write(mapped_writing, b"m")
     except Exception as error:  # as above
         channel.send_error(sync, error, "cannot map the container's IDs")
@@ -84,7 +91,10 @@ def run_outer(plan: StagePlan, sync: socket) -> None:
 def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoReturn:
     """Be T."""
     try:
-        _enter_namespaces(plan, ready, mapped)
+        entering.enter(plan.spec, lambda: _wait_for_admission(plan, ready, mapped), _become_root)
+        if "mount" in entering.new_types(plan.spec):
+            # Nothing that happens here may reach the node's mounts; what the node mounts later may still arrive.
+            mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
         descriptors = plan.mount_root()
         channel.send(sync, "staged", descriptors)
         for descriptor in descriptors:
@@ -97,23 +107,21 @@ def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoRetu
         os._exit(0)
 
 
-def _enter_namespaces(plan: StagePlan, ready: int, mapped: int) -> None:
-    wanted = _namespace_types(plan.spec)
-    flags = namespaces.NEWUSER | namespaces.NEWNS
-    if "network" in wanted:
-        flags |= namespaces.NEWNET
-    namespaces.unshare(flags)
-    os.write(ready, b"u")
-    if os.read(mapped, 1) != b"m":
-        os._exit(1)  # O has sent the error
+def _wait_for_admission(plan: StagePlan, ready: int, mapped: int) -> None:
+    if plan.admit is not None:
+        os.write(ready, b"u")
+        if os.read(mapped, 1) != b"m":
+            os._exit(1)  # O has sent the error
     os.close(ready)
     os.close(mapped)
+
+
+def _become_root() -> None:
+    """Take UID and GID 0 of the container's user namespace."""
     if not current_maps_are_single():
         os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
-    # Nothing that happens here may reach the node's mounts; what the node mounts later may still arrive.
-    mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
 
 
 def _make_network(plan: StagePlan, sync: socket) -> None:
@@ -125,6 +133,8 @@ def _make_network(plan: StagePlan, sync: socket) -> None:
 
 def _resolve_user(plan: StagePlan) -> dict[str, Any]:
     """Return what `-u` and the image's passwd and group files make of the OCI process."""
+    if plan.user is None:
+        return {"env": []}
     root = os.open(plan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         user = resolve(root, plan.user)
@@ -134,13 +144,19 @@ def _resolve_user(plan: StagePlan) -> dict[str, Any]:
 
 
 def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
-    flags = 0
-    for name in _BEFORE_FORK:
-        if name in _namespace_types(plan.spec):
-            flags |= namespaces.OCI_NAMES[name]
     spec = {**plan.spec, "process": complete(plan.spec["process"], known)}
-    init_plan = init.InitPlan(spec, plan.root, plan.seccomp_filter, plan.stdio, current_maps_are_single(), plan.reaper)
-    namespaces.unshare(flags)
+    init_plan = init.InitPlan(
+        spec,
+        plan.root,
+        plan.seccomp_filter,
+        plan.stdio,
+        current_maps_are_single(),
+        plan.reaper,
+        plan.preserved,
+        plan.listener,
+        plan.pivot,
+    )
+    namespaces.unshare(entering.flags_of(entering.new_types(spec), entering.BEFORE_FORK))
     set_name(b"rl-init")
     set_command_line(b"rl init")
     close_interpreter()
@@ -148,7 +164,3 @@ def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
     if pid == 0:
         init.run(init_plan, sync)
     channel.send(sync, "created", [os.pidfd_open(pid)], init=pid, stage=os.getpid(), known=known)
-
-
-def _namespace_types(spec: Mapping[str, Any]) -> set[str]:
-    return {entry["type"] for entry in spec["linux"]["namespaces"]}
