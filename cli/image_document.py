@@ -22,6 +22,7 @@ def image_document(image: Image) -> dict[str, Any]:
         "Os": config.get("os") or "",
         "Size": image.size,
         "RootFS": {"Type": "layers", "Layers": list(image.diff_ids)},
+        "Annotations": image.manifest.get("annotations") or {},
         "Descriptor": {"mediaType": image.manifest.get("mediaType", ""), "digest": image.manifest_digest},
     }
 

@@ -29,4 +29,4 @@ def _read_archive(locations: Locations, transport: transports.Transport) -> Imag
     from cli.transports import tell  # not on the path of a start from the store
     from rootless.images.trust import policy
 
-    return transports.read_into_store(locations, transport, note=tell, policy=policy.load(os.environ))
+    return transports.read_into_store(locations, transport, note=tell, policy=policy.load(os.environ)).image

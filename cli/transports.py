@@ -13,12 +13,12 @@ from rootless.locations import Locations
 
 
 def read_archive(locations: Locations, transport: Transport, platform: str | None, *, quiet: bool, all_tags: bool) -> str:
-    """Bring an image into the store; return its ID if quiet, else its whole name, or its ID where it has none."""
+    """Bring an image into the store; return its ID if quiet, else its name there, or its ID where it has none."""
     if all_tags:
         raise InvalidInput("--all-tags is for registries", f"`rl load -i {transport.path}` loads all images of an archive")
     asked = platforms.parse(platform) if platform else None
-    image = read_into_store(locations, transport, platform=asked, note=ignore if quiet else tell, policy=policy.load(os.environ))
-    return image.id if quiet or not image.names else image.names[0]
+    loaded = read_into_store(locations, transport, platform=asked, note=ignore if quiet else tell, policy=policy.load(os.environ))
+    return loaded.image.id if quiet or not loaded.names else loaded.names[0]
 
 
 def write_archive(locations: Locations, name: str, transport: Transport, *, quiet: bool) -> str:

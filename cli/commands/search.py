@@ -36,17 +36,20 @@ def command(*, term: str, limit: int, filters: tuple[str, ...], form: str | None
 
     wanted = [_filter(text) for text in filters]
     matches = [match for match in search(term, limit, environ=os.environ) if all(_fits(match, *one) for one in wanted)]
-    show_rows(form, _COLUMNS, _HEADERS, [_row(match, whole=no_trunc) for match in matches])
+    # As in Docker: yes and no are words for programs, a mark for people.
+    words = ("true", "false") if form and (form == "json" or "{{json .}}" in form) else ("[OK]", "")
+    show_rows(form, _COLUMNS, _HEADERS, [_row(match, words, whole=no_trunc) for match in matches])
 
 
-def _row(match: "Match", *, whole: bool) -> dict[str, Any]:
+def _row(match: "Match", words: tuple[str, str], *, whole: bool) -> dict[str, Any]:
     description = " ".join(match.description.split())
+    yes, no = words
     return {
-        "Name": match.name,
         "Description": description if whole else ellipsis(description, _WIDTH),
-        "StarCount": match.stars,
-        "IsOfficial": "[OK]" if match.is_official else "",
-        "IsAutomated": "[OK]" if match.is_automated else "",
+        "IsAutomated": yes if match.is_automated else no,
+        "IsOfficial": yes if match.is_official else no,
+        "Name": match.name,
+        "StarCount": str(match.stars),
     }
 
 

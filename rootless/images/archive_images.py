@@ -9,13 +9,12 @@
 Nothing is taken on trust: who reads an image gets what must be checked with it.
 """
 
-import json
 import re
 from collections.abc import Callable
 from typing import Any, Final, NamedTuple
 
 from rootless.errors import CorruptImage, InvalidInput
-from rootless.images import media_types, platform, reference
+from rootless.images import json_document, media_types, platform, reference
 from rootless.images.archive_members import Members
 from rootless.images.blobs import check_digest
 from rootless.images.layout import REF_NAME, annotation
@@ -86,10 +85,7 @@ def transport_of(members: Members, *, is_folder: bool) -> str:
 
 def parse_json(content: bytes, name: str) -> Any:
     """Return what a JSON member means. Raises `CorruptImage` naming it."""
-    try:
-        return json.loads(content)
-    except (ValueError, RecursionError) as error:
-        raise CorruptImage(f"{name!r} is not JSON: {error}") from error
+    return json_document.load(content, repr(name))
 
 
 def _docker_image(members: Members, entry: Any, number: int) -> ArchivedImage:

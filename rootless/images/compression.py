@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import IO, Any, Final, NamedTuple, Protocol, cast
 
 from rootless.errors import CorruptImage, InvalidInput
+from rootless.images.archive_errors import PULL_AGAIN
 
 BLOCK: Final = 1 << 20
 _READ_AHEAD: Final = 4  # blocks
@@ -164,7 +165,7 @@ def _gunzip(first: bytes, source: _Counted) -> Iterator[bytes]:
                 if decompressor.needs_input and not pending:
                     pending = source.read(BLOCK)
                     if not pending:
-                        raise CorruptImage("the layer's gzip data ends in the middle", "pull the image again")
+                        raise CorruptImage("the layer's gzip data ends in the middle", PULL_AGAIN)
                 block = decompressor.decompress(pending, BLOCK)
                 pending = b""
                 if block:

@@ -6,9 +6,10 @@ import os
 from collections.abc import Iterable
 from typing import IO, Any
 
-from rootless.errors import InvalidInput, NoSuchObject
+from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
 from rootless.images import additions, media_types, platform, reference
 from rootless.images.archive_blocks import BZIP2, XZ, Rejoined, decompressed_slowly
+from rootless.images.archive_errors import of_archive
 from rootless.images.blobs import BlobWriter, write_blob
 from rootless.images.changes import apply_changes
 from rootless.images.compression import BLOCK, Limits
@@ -42,7 +43,10 @@ def import_tar(
     apply_changes(settings, changes)
     store = ImageStore(locations)
     with additions.adding(locations):
-        layer, diff_id, size = _store_layer(store, source)
+        try:
+            layer, diff_id, size = _store_layer(store, source)
+        except CorruptImage as error:
+            raise of_archive(error, "import the archive") from error
         new = _write_documents(store.layout, layer, _config(settings, diff_id, message, created or _now(), wanted), diff_id, size)
         if not store.add(new, target.name if target else None):
             raise NoSuchObject("the new image's layer was removed by another process before it had a name", "import it again")

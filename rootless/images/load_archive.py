@@ -7,6 +7,7 @@ from typing import BinaryIO, NamedTuple
 
 from rootless.errors import CorruptImage, InvalidInput, os_error_text
 from rootless.images import additions
+from rootless.images.archive_errors import of_archive
 from rootless.images.archive_images import ArchivedImage, archived_images, check_names, transport_of, whole_name
 from rootless.images.archive_members import FolderMembers, Keeper, Members, open_file
 from rootless.images.compression import Limits
@@ -55,9 +56,7 @@ def load_archive(
             wanted = (choose or everything)(images)
             found = load_images(store, members, keeper, wanted, note)
     except CorruptImage as error:
-        # What reads layers calls every tar a layer's.
-        text = error.message.replace("the layer's tar", "its tar").replace("the layer's", "its").replace("the layer is", "it is")
-        raise CorruptImage(f"cannot load {shown}: {text}", error.hint) from error
+        raise of_archive(error, f"load {shown}") from error
     return [Loaded(image, one.names) for image, one in zip(found, wanted, strict=True)]
 
 

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
 from rootless.errors import CorruptImage
+from rootless.images.archive_errors import PULL_AGAIN
 
 BLOCK: Final = 512
 _ZEROS: Final = bytes(BLOCK)
@@ -202,7 +203,7 @@ class TarReader:
         if not header or header == _ZEROS:
             return None
         if len(header) < BLOCK:
-            raise CorruptImage("the layer's tar ends in the middle of a header", "pull the image again")
+            raise CorruptImage("the layer's tar ends in the middle of a header", PULL_AGAIN)
         _check(header)
         return header
 
@@ -215,7 +216,7 @@ class TarReader:
     def _exactly(self, size: int) -> bytes:
         data = self._up_to(size)
         if len(data) < size:
-            raise CorruptImage("the layer's tar ends in the middle of a member", "pull the image again")
+            raise CorruptImage("the layer's tar ends in the middle of a member", PULL_AGAIN)
         return data
 
     def _up_to(self, size: int) -> bytes:
@@ -233,7 +234,7 @@ class TarReader:
 
     def _some(self, limit: int) -> memoryview:
         if not self._fill():
-            raise CorruptImage("the layer's tar ends in the middle of a file", "pull the image again")
+            raise CorruptImage("the layer's tar ends in the middle of a file", PULL_AGAIN)
         part = self._block[self._position : self._position + limit]
         self._position += len(part)
         return part
@@ -277,7 +278,7 @@ def _check(header: bytes) -> None:
     if expected != total:
         high = sum(1 for position, byte in enumerate(header) if byte >= 128 and not 148 <= position < 156)
         if expected != total - 256 * high:
-            raise CorruptImage("the layer is not a tar, or is damaged: a header's checksum is wrong", "pull the image again")
+            raise CorruptImage("the layer is not a tar, or is damaged: a header's checksum is wrong", PULL_AGAIN)
 
 
 def _number(field: bytes) -> int:

@@ -18,6 +18,7 @@ from rootless.errors import InUse, InvalidInput, NoSuchObject
 if TYPE_CHECKING:
     from rootless.images.archive_images import ArchivedImage
     from rootless.images.load import Wanted
+    from rootless.images.load_archive import Loaded
     from rootless.images.platform import Platform
     from rootless.images.store import Image
     from rootless.images.trust.policy import Policy
@@ -79,8 +80,8 @@ def read_into_store(
     platform: "Platform | None" = None,
     note: Callable[[str], None] = lambda _text: None,
     policy: "Policy",
-) -> "Image":
-    """Bring the image that a transport (not a registry's) names into the store, and return it.
+) -> "Loaded":
+    """Bring the image that a transport (not a registry's) names into the store, and return it with its names there.
 
     It gets the names that the archive has for it; a bare tag, or none, becomes `localhost/BASENAME:TAG`, by the last component
     of the path. The caller is single-threaded. Raises `NoSuchObject`, `InvalidInput` (several images), and as `load_archive`.
@@ -90,7 +91,7 @@ def read_into_store(
     (loaded,) = load_archive(
         locations, transport.path, lambda images: [_choose(transport, images)], platform=platform, note=note, policy=policy
     )
-    return loaded.image
+    return loaded
 
 
 def write_from_store(

@@ -205,6 +205,7 @@ HOSTILE: list[tuple[bytes, str]] = [
     (tar_of({**DOCKER, "manifest.json": entry(RepoTags=["Not A Name"])}), "invalid name for an image: 'Not A Name'"),
     (tar_of({**DOCKER, "manifest.json": b"{"}), "'manifest.json' is not JSON"),
     (tar_of({**DOCKER, "manifest.json": DEEP}), "'manifest.json' is not JSON"),
+    (tar_of({**DOCKER, "manifest.json": b"[" * 200 + b"]" * 200}), "'manifest.json' is nested more than 100 levels deep"),
     (tar_of({**DOCKER, "manifest.json": b" " * (5 << 20)}), "'manifest.json' has 5242880 bytes"),
     (tar_of(changed(DOCKER, **{hex_of(IMAGE.config_digest): b'{"a":1}'})), f"{hex_of(IMAGE.config_digest)}.json': wrong digest"),
     (tar_of(docker_files(EVIL_IMAGE, [BASE, EVIL_LAYER])), rf"{hex_of(digest_of(EVIL_LAYER))}.tar': .*\.\./evil"),
@@ -229,6 +230,7 @@ def test_of_a_hostile_archive_nothing_is_kept(place: Place, archive: bytes, mess
     with pytest.raises(CorruptImage, match=message) as streamed:
         load(place, archive)
     assert str(streamed.value).startswith("cannot load standard input: ")
+    assert "pull" not in str(streamed.value.hint)
     (place.folder / "archive.tar").write_bytes(archive)
     with pytest.raises(CorruptImage, match=message) as from_file:
         place.run(lambda: load_archive(place.locations, str(place.folder / "archive.tar")))

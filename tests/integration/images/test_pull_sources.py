@@ -176,6 +176,8 @@ def test_searching_docker_hub_and_catalogs(place: Place, server: ScriptedRegistr
     assert lines[1].endswith("[OK]")
     assert "\x1b" not in lines[1]
     assert place.rl("search", "--format", "{{.Name}} {{.StarCount}}", "alpine").stdout == b"alpine 9\nme/alpine 1\n"
+    rows = [json.loads(line) for line in place.rl("search", "--format", "json", "alpine").stdout.splitlines()]
+    assert [(row["IsOfficial"], row["IsAutomated"]) for row in rows] == [("true", "false"), ("false", "true")]
     assert place.rl("search", "--filter", "colour=red", "alpine").returncode == 125
     with pytest.raises(InvalidInput, match="limit 0"):
         place.run(found, "x", 0)

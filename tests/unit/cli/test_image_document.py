@@ -17,3 +17,8 @@ def test_a_history_of_the_wrong_type_is_no_comment(history: Any) -> None:
 def test_the_last_step_has_the_comment() -> None:
     image = Image("sha256:x", (), (), "sha256:y", {}, {"history": [{"comment": "a"}, {"comment": "b"}]}, (), (), 0, "")
     assert image_document(image)["Comment"] == "b"
+
+
+def test_annotations_of_the_manifest_are_shown() -> None:
+    image = Image("sha256:x", (), (), "sha256:y", {"annotations": {"a": "b"}}, {}, (), (), 0, "")
+    assert image_document(image)["Annotations"] == {"a": "b"}
