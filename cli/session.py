@@ -61,9 +61,12 @@ def raise_error_of(reply: dict[str, str]) -> None:
 
 
 def attach_to(
-    running: Running, document: Document, detach_keys: str | None, *, terminal: bool, interactive: bool
+    running: Running, document: Document | None, detach_keys: str | None, *, terminal: bool, interactive: bool
 ) -> int:
-    """Be attached to a container, or to a command in it, until the end or until the user detaches; returns the exit status."""
+    """Be attached to a container, or to a command in it, until the end or until the user detaches; returns the exit status.
+
+    Signals are forwarded to the init of the container with that `document`; None: they mean this command.
+    """
     from cli.attachment import attach  # a detached start does without
 
     outcome = attach(
@@ -71,7 +74,7 @@ def attach_to(
         stdin=interactive,
         tty=terminal,
         detach_keys=detach_keys or "ctrl-p,ctrl-q",
-        forward_signal=lambda number: _forward(document, number),
+        forward_signal=None if document is None else lambda number: _forward(document, number),
     )
     if outcome.detached:
         return 0

@@ -32,6 +32,8 @@ class ExecOptions(NamedTuple):
     environment: tuple[str, ...] = ()  # NAME=VALUE
     user: str | None = None
     workdir: str | None = None
+    privileged: bool = False
+    preserved: tuple[int, ...] = ()  # descriptors that the command gets under the same numbers, from 3 on
 
 
 def begin(
@@ -42,14 +44,14 @@ def begin(
     entry = document["Rl"]["Entry"]
     if not document["State"]["Running"] or entry is None:
         raise InUse(f"container {document['Id'][:12]} is not running", "start it first: rl start")
-    names = tuple(container_capabilities())
-    seccomp_filter = bundle.load_filter(locations, names)
+    names = tuple(container_capabilities(privileged=options.privileged))
+    seccomp_filter = None if options.privileged else bundle.load_filter(locations, names)
     pidfd = open_pidfd(ProcessId(*entry))
     if pidfd is None:
         raise InUse(f"container {document['Id'][:12]} has ended")
     process = _process(document, options, console_size)
     user = options.user if options.user is not None else document["Rl"]["User"]
-    plan = join.JoinPlan(pidfd, process, user, names, seccomp_filter, None)
+    plan = join.JoinPlan(pidfd, process, user, names, seccomp_filter, None, options.preserved)
     ours, theirs = stream_pair()
     pid = os.fork()
     if pid == 0:
@@ -86,7 +88,7 @@ def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket) -> N
         become_subreaper()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
-        close_all_except({0, 1, 2, plan.entry_pidfd, starter.fileno()})
+        close_all_except({0, 1, 2, plan.entry_pidfd, starter.fileno(), *plan.preserved})
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for stream in range(3):
             os.dup2(null, stream)
@@ -143,6 +145,8 @@ class _Session:
             stdio = (0, stdio[1], stdio[2])  # our own standard input is /dev/null by now
         joined = join.create(self._plan._replace(stdio=stdio))
         self._streams.close_container_ends()
+        for descriptor in self._plan.preserved:
+            os.close(descriptor)
         if joined.master is not None:
             self._streams.take_terminal(joined.master)
         return joined

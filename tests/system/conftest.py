@@ -1,11 +1,13 @@
 """Fixtures of the whole-`rl` tests: a fresh data root with the busybox image for each."""
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 from tests.support.engine import Engine, check_and_remove, copy_store, make_folder, remove_tree, wait_until
+from tests.support.one_id import OneIdEngine
 
 
 @pytest.fixture(scope="session")
@@ -34,3 +36,15 @@ def engine_with_driver(request: pytest.FixtureRequest, engine: Engine) -> Engine
     """The same with each storage driver in turn."""
     engine.environment["RL_STORAGE_DRIVER"] = request.param
     return engine
+
+
+@pytest.fixture
+def one_id_engine(engine: Engine) -> Iterator[Engine]:
+    """The same data root for a user without subordinate IDs."""
+    if os.getuid() != 0:
+        pytest.skip("hides /etc/subuid from itself: needs root")
+    made = OneIdEngine(engine.folder)
+    yield made
+    names = made.rl("ps", "-aq").stdout.split()
+    if names:
+        made.rl("rm", "-f", *names)

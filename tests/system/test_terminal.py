@@ -63,9 +63,28 @@ def test_exec_with_a_terminal(engine: Engine, terminal: Terminal) -> None:
     terminal.wait_for("/ # ")
     terminal.enter("tty; stty size")
     terminal.wait_for("24 80")
+    terminal.resize(100, 30)
+    terminal.enter("stty size")
+    terminal.wait_for("30 100")
+    terminal.enter("sleep 1000")
+    terminal.press("C-c")  # a key: the command's, not the container's
+    terminal.enter("echo here-$((5+5))")
+    terminal.wait_for("here-10")
     terminal.press("C-d")
     terminal.enter("echo left-$((4+4))")
     terminal.wait_for("left-8")
+
+
+def test_exec_goes_on_when_it_is_detached_from(engine: Engine, terminal: Terminal) -> None:
+    engine.rl("run", "-d", "--name", "box", *NONE, "busybox", "sleep", "1000")
+    terminal.enter("rl exec -it --detach-keys ctrl-a,d box sh")
+    terminal.wait_for("/ # ")
+    terminal.enter("while :; do sleep 0.1; done")
+    terminal.press("C-a", "d")
+    terminal.wait_for("/ # while")
+    terminal.enter("clear; echo outside-$((1+1))-$?")
+    terminal.wait_for("outside-2-0")
+    assert "sh" in engine.rl("exec", "box", "ps", "-o", "args").stdout.splitlines()
 
 
 def test_other_detach_keys(engine: Engine, terminal: Terminal) -> None:
