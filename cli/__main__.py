@@ -23,6 +23,7 @@ from rootless.errors import ENGINE_ERROR, RlError, os_error_text
 VERBS = {
     "attach": "attach",
     "container": "container",
+    "events": "events",
     "exec": "exec",
     "export": "export",
     "history": "history",

@@ -90,6 +90,7 @@ def _forward(document: Document, number: int) -> None:
     from rootless.locations import from_environment
 
     try:
-        kill(ContainerStore(from_environment(os.environ, os.geteuid())).find(document["Id"]), number)
+        locations = from_environment(os.environ, os.geteuid())
+        kill(locations, ContainerStore(locations).find(document["Id"]), number)
     except (InUse, NoSuchObject):
         return  # it has ended meanwhile; its status is on the way

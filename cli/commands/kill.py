@@ -17,10 +17,11 @@ from rootless.runtime.signals import signal_number
 def command(*, containers: tuple[str, ...], signal_name: str) -> int:
     """Send a signal to the first process of running containers."""
     number = signal_number(signal_name)
-    store = ContainerStore(from_environment(os.environ, os.geteuid()))
+    locations = from_environment(os.environ, os.geteuid())
+    store = ContainerStore(locations)
 
     def kill(name: str) -> str:
-        lifecycle.kill(store.find(name), number)
+        lifecycle.kill(locations, store.find(name), number)
         return name
 
     return for_each(containers, kill)

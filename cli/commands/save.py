@@ -6,6 +6,7 @@ import sys
 import click
 
 from cli.transports import ignore, tell
+from rootless import events
 from rootless.errors import InvalidInput
 from rootless.images import reference
 from rootless.images.output_file import replaced
@@ -30,6 +31,13 @@ def command(*, names: tuple[str, ...], output: str | None, form: str, compress: 
     store = ImageStore(from_environment(os.environ, os.geteuid()))
     images = _chosen(store, names)
     note = ignore if quiet else tell
+    _save(store, images, output, note, form=form, compress=compress)
+    for image, saved_names in images:
+        name = saved_names[0] if saved_names else image.id
+        events.emit(store.locations, "image", "save", image.id, {"name": name})
+
+
+def _save(store: ImageStore, images: list[Saved], output: str | None, note: Note, *, form: str, compress: bool) -> None:
     if form.endswith("-dir"):
         _save_folder(store, images, output, note, form=form, compress=compress)
         return

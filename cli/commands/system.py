@@ -7,6 +7,7 @@ from cli.lazy_group import LazyGroup
 _VERBS = {
     "check": "system_check",
     "df": "system_df",
+    "events": "events",
     "info": "info",
     "prune": "system_prune",
 }

@@ -4,6 +4,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rootless import events
 from rootless.containers import clock, documents, names
 from rootless.containers.documents import Document, Own
 from rootless.containers.host_names import check_hostname
@@ -39,7 +40,9 @@ def create(
     with Layout(locations).locked():
         if not all(os.path.exists(layer) for layer in layers):
             raise NoSuchObject(f"No such image: {image_name}", "it was removed just now by another command")
-        return document, _write(store, document, root)
+        lock = _write(store, document, root)
+    events.emit_container(locations, document, "create")
+    return document, lock
 
 
 def _write(store: ContainerStore, document: Document, root: RootFilesystem) -> ContainerLock:

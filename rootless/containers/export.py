@@ -6,6 +6,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final
 
+from rootless import events
 from rootless.containers.store import ContainerStore, is_of_this_node
 from rootless.errors import NoSuchObject
 from rootless.images import layers, tar
@@ -51,6 +52,7 @@ def export(locations: Locations, name: str, output: int) -> None:
     run_in_parent(locations, _write_tree, trees, output, document["State"]["Pid"] if late else 0)
     if not os.path.exists(f"{folder}/container.json"):
         raise NoSuchObject(f"container {name} was removed while it was exported", "what was written is not whole")
+    events.emit_container(locations, document, "export")
 
 
 def _write_tree(trees: list[str], output: int, pid: int) -> None:

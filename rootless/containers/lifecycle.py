@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import Final, NamedTuple
 
+from rootless import events
 from rootless.containers import documents, endpoint, frames
 from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
@@ -94,11 +95,12 @@ def _take(
         time.sleep(0.005)
 
 
-def kill(document: Document, number: int) -> None:
+def kill(locations: Locations, document: Document, number: int) -> None:
     """Send a signal to a container's init. Raises `InUse` when it is not running."""
     init = _running_init(document)
     if init is None or not send_signal(init, number):
         raise InUse(f"container {document['Id'][:12]} is not running")
+    events.emit_container(locations, document, "kill", signal=str(number))
 
 
 def stop(locations: Locations, document: Document, seconds: float = STOP_SECONDS) -> None:

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable
 from typing import Final, NoReturn
 
+from rootless import events
 from rootless.containers import bundle, clock, documents
 from rootless.containers.bundle import Bundle
 from rootless.containers.clients import Actions, Clients, failure_reply
@@ -169,6 +170,7 @@ class Monitor:
         if entry != created.init:
             self._document["Rl"]["Entry"] = list(entry)
             documents.write(self._folder, self._document)
+        events.emit_container(self._locations, document, "start")
         self._streams.begin()
         self._loop.watch(self._pidfd, 1, lambda _events: self._on_init_ended())
 
@@ -249,6 +251,7 @@ class Monitor:
             status = _KILLED
         self._streams.drain()
         documents.set_exited(self._document["State"], status, self._error, clock.now())
+        events.emit_container(self._locations, self._document, "die", exitCode=str(status))
         trashed = self._write_end()
         self._clients.announce_end({"status": status, "error": self._error})
         self._take_down()

@@ -10,6 +10,7 @@ import signal
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from rootless import events
 from rootless.containers import clock, documents
 from rootless.containers.addresses import remove_stale_socket
 from rootless.containers.documents import Document
@@ -127,6 +128,7 @@ class ContainerStore:
             if not rebooted and own["Init"] is not None:
                 kill_and_wait(ProcessId(*own["Init"]))
             remove_stale_socket(own["RuntimeDir"], document["Id"])
+            events.emit_container(self.locations, document, "die", exitCode=str(_KILLED))
             if document["HostConfig"]["AutoRemove"]:
                 self.remove(document)
                 return None
@@ -149,7 +151,9 @@ class ContainerStore:
         from rootless.storage import trash  # as above
 
         self.release_name(document["Name"].lstrip("/"), document["Id"])
-        return trash.throw_away(self.locations, self.folder(document["Id"]), document["Id"])
+        trashed = trash.throw_away(self.locations, self.folder(document["Id"]), document["Id"])
+        events.emit_container(self.locations, document, "destroy")
+        return trashed
 
     def claim_name(self, name: str, container_id: str) -> None:
         """Claim a name for a container. Raises `InvalidInput`, or `InUse` when another container has it."""

@@ -6,6 +6,7 @@ import os
 from collections.abc import Iterable
 from typing import IO, Any
 
+from rootless import events
 from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
 from rootless.images import additions, media_types, platform, reference
 from rootless.images.archive_blocks import BZIP2, XZ, Rejoined, decompressed_slowly
@@ -50,6 +51,7 @@ def import_tar(
         new = _write_documents(store.layout, layer, _config(settings, diff_id, message, created or _now(), wanted), diff_id, size)
         if not store.add(new, target.name if target else None):
             raise NoSuchObject("the new image's layer was removed by another process before it had a name", "import it again")
+        events.emit(locations, "image", "import", new.id, {"name": reference.familiar_name(target.name) if target else new.id})
         return store.added(new)
 
 

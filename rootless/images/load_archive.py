@@ -5,6 +5,7 @@ import os
 from collections.abc import Callable, Iterator, Sequence
 from typing import BinaryIO, NamedTuple
 
+from rootless import events
 from rootless.errors import CorruptImage, InvalidInput, os_error_text
 from rootless.images import additions
 from rootless.images.archive_errors import of_archive
@@ -57,6 +58,8 @@ def load_archive(
             found = load_images(store, members, keeper, wanted, note)
     except CorruptImage as error:
         raise of_archive(error, f"load {shown}") from error
+    for image, one in zip(found, wanted, strict=True):
+        events.emit(locations, "image", "load", image.id, {"name": one.names[0] if one.names else image.id})
     return [Loaded(image, one.names) for image, one in zip(found, wanted, strict=True)]
 
 

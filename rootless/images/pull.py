@@ -127,6 +127,7 @@ def _pull_from(job: PullJob, wanted: Reference, *, all_tags: bool) -> dict[str, 
         if image is None:  # removed again, this very moment
             return False
         images[found.name] = image
+        store.note("pull", found.name, found.name)
         _report(job.progress, found, new.source_digest, changed=before is None or before.id != image.id)
         return True
 

@@ -135,6 +135,7 @@ def _push(
     digests = push_images(job, outgoing)
     for (_, target), digest in zip(chosen, digests, strict=True):
         _note_digest(store.layout, target.name, digest)
+        store.note("push", target.name, target.name)
     return digests
 
 

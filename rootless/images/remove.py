@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
+from rootless import events
 from rootless.errors import InUse, RlError
 from rootless.images import mounted, reference
 from rootless.images.layout import REF_NAME, SOURCE_DIGEST, Descriptor, annotation
@@ -45,8 +46,19 @@ def remove_all(
         removal = _Removal(store, users_of, force=force, whole=whole)
         outcomes = [removal.try_to_remove(name) for name in names]
         removed = removal.finish(outcomes)
+    _note(locations, outcomes, removed)
     empty_trash(locations)
     return removed
+
+
+def _note(locations: Locations, outcomes: "list[_Gone | RlError]", removed: "list[Removed | RlError]") -> None:
+    """Add to the log of events what went."""
+    for outcome, one in zip(outcomes, removed, strict=True):
+        if isinstance(outcome, _Gone) and isinstance(one, Removed):
+            for name in one.untagged:
+                events.emit(locations, "image", "untag", outcome.image_id, {"name": name})
+            if one.deleted:
+                events.emit(locations, "image", "delete", outcome.image_id, {"name": outcome.image_id})
 
 
 class _Removal:

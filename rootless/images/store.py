@@ -4,6 +4,7 @@ import os
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
+from rootless import events
 from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
 from rootless.images import layers, media_types, reference
 from rootless.images.layout import IMAGE_ID, ORIGIN_DIGEST, REF_NAME, SOURCE_DIGEST, UNPACKED_SIZE, Descriptor, Layout, annotation
@@ -106,6 +107,12 @@ class ImageStore:
                 raise no_such_image(name)
             add_name(descriptors, unnamed(source), target.name)
             self.layout.replace_descriptors(descriptors)
+            self.note("tag", self.image_id(source), target.name)
+
+    def note(self, action: str, actor: str, name: str) -> None:
+        """Add to the log of events what happened to an image; `actor` is its ID, or a whole name as `name` is."""
+        shown = reference.familiar_name(name)
+        events.emit(self.locations, "image", action, shown if actor == name else actor, {"name": shown})
 
     def untag(self, name: str, names: Sequence[str] = ()) -> None:
         """Take names from an image, all where none is given; without a name it stays until it is pruned.
@@ -130,6 +137,8 @@ class ImageStore:
             if all(one in leaving for one in own):
                 kept.append(unnamed(source))
             self.layout.replace_descriptors(kept)
+            for left in names_of(leaving):
+                self.note("untag", image_id, left)
 
     def add(self, added: NewImage, name: str | None) -> bool:
         """Put an image into the index under `name` (a whole name, or None); False where a blob or layer of it has vanished.
