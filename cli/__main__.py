@@ -16,6 +16,7 @@ from cli import lean_click  # noqa: F401 - before click: see there
 import click
 # isort: on
 
+from cli.complaints import complain
 from cli.lazy_group import LazyGroup
 from rootless.errors import ENGINE_ERROR, RlError, os_error_text
 
@@ -57,6 +58,9 @@ VERBS = {
     "wait": "wait",
 }
 
+# Verbs that put processes into containers.
+_ENTERING = frozenset({"build", "container", "exec", "oci", "restart", "run", "start"})
+
 _OS_HINTS = {
     errno.ENOSPC: "free some space, or use another data root: --root DIR or RL_ROOT",
     errno.EDQUOT: "your disk quota is used up: free some space, or use another data root: --root DIR or RL_ROOT",
@@ -77,6 +81,10 @@ def rl(debug: bool, root: str | None, runroot: str | None, storage_driver: str |
             os.environ[variable] = value
     if debug:
         os.environ["RL_DEBUG"] = "1"
+    if click.get_current_context().invoked_subcommand in _ENTERING:
+        from rootless.runtime.interpreter import protect  # verbs that only look need no part of the runtime
+
+        protect()
 
 
 def main(*verbs: str) -> None:
@@ -142,9 +150,7 @@ def _report(message: str, hint: str | None) -> None:
         import traceback  # only to debug: 4 ms
 
         traceback.print_exc()
-    print(f"rl: {message}", file=sys.stderr)  # noqa: T201
-    if hint:
-        print(f"hint: {hint}", file=sys.stderr)  # noqa: T201
+    complain(message, hint)
 
 
 if __name__ == "__main__":

@@ -2,12 +2,13 @@
 
 import contextlib
 import os
-import sys
 import time
 from collections.abc import Iterator
 from types import TracebackType
 from typing import Any, Final, TextIO
 
+from cli.complaints import complain
+from cli.tables import printable
 from rootless.images.progress import Phase, Progress
 from rootless.images.pull import pull
 from rootless.images.store import Image
@@ -50,7 +51,7 @@ class _Quiet:
         pass
 
     def warning(self, text: str) -> None:
-        print(f"rl: warning: {text}", file=sys.stderr)  # noqa: T201
+        complain(text, kind="warning")
 
     def layer(self, digest: str, phase: Phase, done: int, total: int) -> None:
         pass
@@ -64,7 +65,7 @@ class _Lines(_Quiet):
         self._phases: dict[str, Phase] = {}
 
     def message(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        print(printable(text), file=self._stream, flush=True)
 
     def layer(self, digest: str, phase: Phase, done: int, total: int) -> None:  # noqa: ARG002 - the protocol's signature
         if self._phases.get(digest) == phase:
@@ -104,7 +105,7 @@ class _Bars(_Quiet):
         self._display.stop()
 
     def message(self, text: str) -> None:
-        self._display.console.print(text, markup=False, highlight=False)
+        self._display.console.print(printable(text), markup=False, highlight=False)
 
     def warning(self, text: str) -> None:
         self.message(f"rl: warning: {text}")

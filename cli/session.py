@@ -2,8 +2,8 @@
 
 import json
 import os
-import sys
 
+from cli.complaints import complain
 from rootless import errors
 from rootless.containers import frames
 from rootless.containers.documents import Document
@@ -23,7 +23,7 @@ def warn_about_maps() -> None:
     """Say so on standard error where the container cannot have the IDs that images expect."""
     warning = default_maps(os.geteuid(), os.getegid()).warning
     if warning is not None:
-        print(f"rl: warning: {warning}", file=sys.stderr)  # noqa: T201
+        complain(warning, kind="warning")
 
 
 def console_size_of_stdin() -> tuple[int, int] | None:
@@ -79,7 +79,7 @@ def attach_to(
     if outcome.detached:
         return 0
     if outcome.error:
-        print(f"rl: {outcome.error}", file=sys.stderr)  # noqa: T201
+        complain(outcome.error)
     return errors.ENGINE_ERROR if outcome.status is None else outcome.status
 
 

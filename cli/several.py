@@ -4,6 +4,7 @@ import os
 import sys
 from collections.abc import Callable, Iterable
 
+from cli.complaints import complain
 from cli.tables import emit
 from rootless.errors import RlError, os_error_text
 
@@ -27,9 +28,7 @@ def for_each(names: Iterable[str], action: Callable[[str], str | None]) -> int:
 
 def warn(error: RlError) -> None:
     """Tell of something that is left out of a list, on standard error."""
-    print(f"rl: warning: {error.message}", file=sys.stderr)  # noqa: T201
-    if error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
+    complain(error.message, error.hint, kind="warning")
 
 
 def report(error: RlError | OSError) -> int:
@@ -38,7 +37,5 @@ def report(error: RlError | OSError) -> int:
         raise error
     sys.stdout.flush()
     text = os_error_text(error) if isinstance(error, OSError) else error.message
-    print(f"rl: {text}", file=sys.stderr)  # noqa: T201
-    if isinstance(error, RlError) and error.hint:
-        print(f"hint: {error.hint}", file=sys.stderr)  # noqa: T201
+    complain(text, error.hint if isinstance(error, RlError) else None)
     return FAILED

@@ -36,7 +36,11 @@ def for_output(text: str) -> str:
 
 def emit(text: str) -> None:
     """Write text and a line feed to standard output; bytes that are not UTF-8 in names pass through."""
-    sys.stdout.buffer.write(f"{text}\n".encode("utf-8", "surrogateescape"))
+    try:
+        content = f"{text}\n".encode("utf-8", "surrogateescape")
+    except UnicodeEncodeError:  # half of a surrogate pair, which JSON of an image may have and no encoding has
+        content = f"{text}\n".encode("utf-8", "replace")
+    sys.stdout.buffer.write(content)
 
 
 def quoted(text: str) -> str:

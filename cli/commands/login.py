@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final
 
 import click
 
-from cli.tables import emit
+from cli.tables import emit, printable
 from rootless.errors import InvalidInput, NoSuchObject, RegistryError
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ def _still_valid(server: "Server", known: "Credentials", environ: Mapping[str, s
     except RegistryError as error:
         if not sys.stdin.isatty():
             raise
-        print(f"Login did not succeed, error: {error.message}", file=sys.stderr)  # noqa: T201
+        print(f"Login did not succeed, error: {printable(error.message)}", file=sys.stderr)  # noqa: T201
         return False
     return True
 

@@ -1,5 +1,6 @@
 """What an image's config says of the containers made from it, checked (image-spec config.md; Docker's `Config`)."""
 
+import os
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
@@ -28,7 +29,8 @@ def container_defaults(config: Mapping[str, Any]) -> ContainerDefaults:
     if not isinstance(fields, dict):
         raise _wrong("config", "an object")
     return ContainerDefaults(
-        env=tuple(entry for entry in _texts(fields, "Env") or () if "\0" not in entry),  # no process could be given it
+        # What no process could be given is left out: a NUL, or no name.
+        env=tuple(entry for entry in _texts(fields, "Env") or () if _is_plain(entry) and not entry.startswith("=")),
         entrypoint=_command(fields, "Entrypoint"),
         cmd=_command(fields, "Cmd"),
         user=_text(fields, "User"),
@@ -44,9 +46,17 @@ def _text(fields: Mapping[str, Any], name: str) -> str:
     value = fields.get(name)
     if value is None:
         return ""
-    if not isinstance(value, str) or "\0" in value:
+    if not isinstance(value, str) or not _is_plain(value):
         raise _wrong(name, "text without NUL")
     return value
+
+
+def _is_plain(text: str) -> bool:
+    """Tell whether a path or an argument could be that: no NUL, and no half of a surrogate pair, which JSON lets pass."""
+    try:
+        return b"\0" not in os.fsencode(text)
+    except UnicodeEncodeError:
+        return False
 
 
 def _texts(fields: Mapping[str, Any], name: str) -> list[str] | None:
@@ -60,7 +70,7 @@ def _texts(fields: Mapping[str, Any], name: str) -> list[str] | None:
 
 def _command(fields: Mapping[str, Any], name: str) -> list[str] | None:
     words = _texts(fields, name)
-    if words is not None and any("\0" in word for word in words):
+    if words is not None and not all(map(_is_plain, words)):
         raise _wrong(name, "a list of texts without NUL")
     return words
 

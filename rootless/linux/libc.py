@@ -14,6 +14,7 @@ _LIBC = ctypes.CDLL(None, use_errno=True)
 
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}
+_SYS_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}
 
 SYS_OPEN_TREE = 428
 SYS_MOVE_MOUNT = 429
@@ -30,6 +31,11 @@ def sys_pivot_root() -> int:
 def sys_seccomp() -> int:
     """Return the number of seccomp(2), which the C library does not wrap."""
     return _SYS_SECCOMP[os.uname().machine]
+
+
+def sys_keyctl() -> int:
+    """Return the number of keyctl(2), which the C library does not wrap."""
+    return _SYS_KEYCTL[os.uname().machine]
 
 
 def call(function: str, *arguments: "Argument", path: str | None = None) -> int:

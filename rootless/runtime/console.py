@@ -1,5 +1,6 @@
 """A container's terminal: a pseudo-terminal of the container's own devpts (kernel doc filesystems/devpts.rst)."""
 
+import contextlib
 import fcntl
 import os
 import struct
@@ -41,13 +42,23 @@ def bind_console(root: int, slave: int) -> None:
     """Show the slave as /dev/console, too."""
     dev = open_in_root(root, "/dev", os.O_RDONLY | os.O_DIRECTORY)
     try:
-        target = os.open("console", os.O_CREAT | os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NOCTTY, 0o600, dir_fd=dev)
+        target = _open_target(dev)
         tree = mounts.clone_tree(f"/proc/self/fd/{slave}", recursive=False)
         mounts.attach_tree(tree, target, "/dev/console")
         os.close(tree)
         os.close(target)
     finally:
         os.close(dev)
+
+
+def _open_target(dev: int) -> int:
+    """Return what /dev/console is mounted upon, made where it is missing; a link there is not followed.
+
+    It is opened by O_PATH: in a /dev of the user's it may be a FIFO, which a plain open would wait for.
+    """
+    with contextlib.suppress(FileExistsError):
+        os.close(os.open("console", os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o600, dir_fd=dev))
+    return os.open("console", os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=dev)
 
 
 def make_controlling(slave: int) -> None:

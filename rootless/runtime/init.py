@@ -12,8 +12,9 @@ import signal
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from rootless.errors import CannotInvoke
-from rootless.linux import mounts, namespaces
+from rootless.errors import CannotInvoke, RlError
+from rootless.linux import filesystems, mounts, namespaces
+from rootless.linux.openat2 import open_in_root
 from rootless.linux.process import close_all_except, set_parent_death_signal
 from rootless.linux.sockets import accept_packets, socket
 from rootless.runtime import channel, console, hooks, mounting
@@ -104,12 +105,12 @@ def _set_up(plan: InitPlan, sync: socket) -> None:
     _run_hooks_before_root(plan, sync)
     terminal = _open_terminal(plan, root, sync)
     _change_root(root, pivot=plan.pivot)
-    _write_kernel_settings(spec)
+    _write_kernel_settings(root, spec)
     if process["cwd"] != "/":
         _make_working_folder(root, process["cwd"])
     if spec["root"].get("readonly"):
         mounts.set_attributes(root, mounts.MOUNT_ATTR_RDONLY, False, "/")
-    _connect_streams(plan, terminal)
+    _connect_streams(plan, root, terminal)
     os.close(root)
     close_all_except({0, 1, 2, sync.fileno(), *plan.preserved, *({plan.listener.fileno()} if plan.listener else ())})
     for descriptor in plan.preserved:
@@ -163,14 +164,20 @@ def _change_root(root: int, *, pivot: bool) -> None:
     os.chdir("/")
 
 
-def _write_kernel_settings(spec: Mapping[str, Any]) -> None:
+def _write_kernel_settings(root: int, spec: Mapping[str, Any]) -> None:
     for key, value in (spec["linux"].get("sysctl") or {}).items():
-        # /proc was mounted by us a moment ago, and nothing of the image runs yet: the path is the kernel's.
-        with open(f"/proc/sys/{key.replace('.', '/')}", "w", encoding="ascii") as file:
-            file.write(str(value))
+        path = f"/proc/sys/{key.replace('.', '/')}"
+        descriptor = open_in_root(root, path, os.O_WRONLY | os.O_NOFOLLOW)
+        try:
+            # CVE-2025-52881: a volume over /proc, or a link of another container's that shares it, may lead to another file.
+            if filesystems.type_of(descriptor) != filesystems.PROC:
+                raise RlError(f"cannot set {key}: {path} of the container is not the kernel's", "mount nothing over /proc")
+            os.write(descriptor, str(value).encode("ascii"))
+        finally:
+            os.close(descriptor)
 
 
-def _connect_streams(plan: InitPlan, terminal: console.Terminal | None) -> None:
+def _connect_streams(plan: InitPlan, root: int, terminal: console.Terminal | None) -> None:
     if terminal is not None:
         console.make_controlling(terminal.slave)
         return
@@ -179,7 +186,7 @@ def _connect_streams(plan: InitPlan, terminal: console.Terminal | None) -> None:
         if descriptor >= 0:
             os.dup2(descriptor, stream)
         else:
-            null = os.open("/dev/null", os.O_RDWR | os.O_CLOEXEC)
+            null = open_in_root(root, "/dev/null", os.O_RDWR | os.O_NOCTTY)
             os.dup2(null, stream)
             os.close(null)
 

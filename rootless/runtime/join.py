@@ -23,6 +23,7 @@ from rootless.linux import namespaces
 from rootless.linux.process import close_all_except, pid_of
 from rootless.linux.sockets import packet_pair, socket
 from rootless.runtime import channel, console
+from rootless.runtime.interpreter import check_protected
 from rootless.runtime.isolation import close_interpreter
 from rootless.runtime.process import SeccompFilter, become, complete, completion, execute
 from rootless.runtime.users import resolve
@@ -52,6 +53,7 @@ def create(plan: JoinPlan) -> Joined:
 
     Raises `CommandNotFound`, `CannotInvoke`, or `InUse` when the container has ended.
     """
+    check_protected()
     ours, theirs = packet_pair()
     entering = os.fork()
     if entering == 0:

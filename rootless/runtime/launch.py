@@ -10,6 +10,7 @@ from rootless.errors import RlError
 from rootless.linux.process import ProcessId, identify, pid_of
 from rootless.linux.sockets import packet_pair, socket
 from rootless.runtime import channel, stage
+from rootless.runtime.interpreter import check_protected
 from rootless.runtime.stage import StagePlan
 
 
@@ -41,6 +42,7 @@ def create(
     blocks until the socket has something to read, and raises `RlError` when a helper died meanwhile.
     Raises the stage's error after everything that it made is gone.
     """
+    check_protected()
     ours, theirs = packet_pair()
 
     def outer() -> None:

@@ -43,6 +43,7 @@ _ATTRIBUTES: Final = {
     mounts.MS_NODEV: mounts.MOUNT_ATTR_NODEV,
     mounts.MS_NOEXEC: mounts.MOUNT_ATTR_NOEXEC,
 }
+_KERNEL_OWN: Final = ("proc", "sysfs")
 _MAX_LINKS: Final = 40  # as the kernel's own limit, path_resolution(7)
 _DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
 _DEVICE_LINKS: Final = {
@@ -139,7 +140,7 @@ def _mount_new(root: int, request: Mapping[str, Any], options: MountOptions, *, 
     data = options.data
     if single_id:
         data = ",".join(option for option in data.split(",") if not option.startswith("gid="))
-    target = open_target(root, destination, is_folder=True)
+    target = _open_kernel_point(root, destination) if kind in _KERNEL_OWN else open_target(root, destination, is_folder=True)
     try:
         point = f"/proc/self/fd/{target}"
         if kind == "cgroup":
@@ -150,6 +151,19 @@ def _mount_new(root: int, request: Mapping[str, Any], options: MountOptions, *, 
         os.close(target)
     if kind == "tmpfs" and destination == "/dev":
         populate_dev(root)
+
+
+def _open_kernel_point(root: int, destination: str) -> int:
+    """Return a descriptor of where procfs or sysfs is mounted, which must be what its path says.
+
+    Through a link of the image it would be somewhere else, and the masks and read-only paths upon files of the image
+    (CVE-2019-19921, CVE-2023-27561).
+    """
+    target = open_target(root, destination, is_folder=True, flags=os.O_NOFOLLOW)
+    if stat.S_ISDIR(os.fstat(target).st_mode):
+        return target
+    os.close(target)
+    raise InvalidInput(f"cannot mount {destination}: the image has no folder there, but something else", "make the image anew")
 
 
 def _mount_cgroup(point: str, flags: int) -> None:
@@ -177,14 +191,14 @@ def populate_dev(root: int) -> None:
         os.close(dev)
 
 
-def open_target(root: int, destination: str, *, is_folder: bool) -> int:
+def open_target(root: int, destination: str, *, is_folder: bool, flags: int = 0) -> int:
     """Return an O_PATH descriptor of a mount's destination, made with its folders where the image lacks it.
 
     A symbolic link to nothing has its target made, inside the root: images have /etc/resolv.conf as one into /run.
     """
     for _link in range(_MAX_LINKS):
         try:
-            return open_in_root(root, destination, os.O_PATH)
+            return open_in_root(root, destination, os.O_PATH | flags)
         except FileNotFoundError:
             destination = _make_target(root, destination, is_folder=is_folder)
     raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), destination)

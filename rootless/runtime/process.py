@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final, NoReturn
 
 from rootless.errors import CannotInvoke, CommandNotFound, NodeLacks
-from rootless.linux import capabilities, seccomp
+from rootless.linux import capabilities, keyrings, seccomp
 from rootless.linux.process import set_parent_death_signal
 from rootless.runtime.security import oci_capabilities
 from rootless.runtime.users import ContainerUser
@@ -43,6 +43,7 @@ def become(process: Mapping[str, Any], seccomp_filter: SeccompFilter | None, *, 
     for limit in process.get("rlimits") or ():
         number = getattr(resource, _RLIMIT_PREFIX + limit["type"].removeprefix(_RLIMIT_PREFIX))
         resource.setrlimit(number, (limit["soft"], limit["hard"]))
+    _leave_session_keyring(seccomp_filter)
     no_new_privileges = bool(process.get("noNewPrivileges"))
     if no_new_privileges:
         seccomp.set_no_new_privs()
@@ -60,6 +61,19 @@ def become(process: Mapping[str, Any], seccomp_filter: SeccompFilter | None, *, 
         capabilities.set_ambient(ambient)
     if no_new_privileges and seccomp_filter is not None:
         seccomp_filter.install()
+
+
+def _leave_session_keyring(seccomp_filter: SeccompFilter | None) -> None:
+    """Take a new session keyring: the inherited one holds the user's Kerberos tickets and keys of disks."""
+    try:
+        keyrings.join_new_session()
+    except OSError as error:
+        # Where the outer engine's filter, or the kernel, refuses keyctl(2), nobody in the container can use it either.
+        if error.errno in (errno.ENOSYS, errno.EPERM):
+            return
+        # A user may have 200 keys. The default filter refuses keyctl(2), too: a container that has one can do without.
+        if error.errno != errno.EDQUOT or seccomp_filter is None:
+            raise
 
 
 def completion(capability_names: Sequence[str], user: ContainerUser, environment: Sequence[str]) -> dict[str, Any]:
