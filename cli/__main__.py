@@ -55,6 +55,7 @@ VERBS = {
     "unshare": "unshare",
     "untag": "untag",
     "version": "version",
+    "volume": "volume",
     "wait": "wait",
 }
 

@@ -1,4 +1,4 @@
-"""What `rl system df` counts: images with their layers and blobs, and what containers wrote."""
+"""What `rl system df` counts: images with their layers and blobs, what containers wrote, and volumes."""
 
 from collections import Counter
 from typing import Final, NamedTuple
@@ -7,13 +7,15 @@ from cli.image_rows import Usage
 from cli.sizes import human_size
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore
+from rootless.containers.volume_users import volumes_of
 from rootless.images.history import layer_size
 from rootless.images.listing import ListedImage, layer_keys_of, list_images
 from rootless.images.reach import reach_of
 from rootless.images.store import ImageStore
 from rootless.images.sweep import size_of_blob
 from rootless.locations import Locations
-from rootless.storage.usage import sizes_of_uppers
+from rootless.storage.usage import sizes_of_uppers, tree_sizes
+from rootless.storage.volumes import VolumeStore
 
 _DIGITS: Final = 4
 
@@ -49,6 +51,9 @@ class DiskUsage:
         self.images = list_images(self.store)
         self.containers: list[Document] = ContainerStore(locations).list()
         self.written = sizes_of_uppers(locations, [document["Id"] for document in self.containers])
+        self.volumes = VolumeStore(locations).list()
+        self.volume_sizes = tree_sizes(locations, [volume.mountpoint for volume in self.volumes])
+        self.volume_users = Counter(name for document in self.containers for name in set(volumes_of(document)))
         self._users = Counter(document["Image"] for document in self.containers)
 
     def rows(self) -> list[Row]:
@@ -61,9 +66,14 @@ class DiskUsage:
         return [
             Row("Images", len(self.images), len(used), size, size - self._size(used)),
             Row("Containers", len(self.containers), len(running), written, stopped),
-            Row("Local Volumes", 0, 0, 0, 0),
+            self._volume_row(),
             Row("Build Cache", 0, 0, 0, 0, percent=False),
         ]
+
+    def _volume_row(self) -> Row:
+        sizes = dict(zip((volume.name for volume in self.volumes), self.volume_sizes, strict=True))
+        unused = [size for name, size in sizes.items() if not self.volume_users[name]]
+        return Row("Local Volumes", len(sizes), len(sizes) - len(unused), sum(sizes.values()), sum(unused))
 
     def image_usage(self) -> dict[str, Usage]:
         """Return by image ID what its layers share with other images and what not."""

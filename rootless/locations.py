@@ -38,6 +38,16 @@ class Locations(NamedTuple):
         return f"{self.data_root}/names"
 
     @property
+    def volumes(self) -> str:
+        """One folder a volume, by its name."""
+        return f"{self.data_root}/volumes"
+
+    @property
+    def secrets(self) -> str:
+        """One folder a secret, by its name."""
+        return f"{self.data_root}/secrets"
+
+    @property
     def trash(self) -> str:
         """Trees that are renamed here first and deleted later."""
         return f"{self.data_root}/trash"

@@ -1,4 +1,4 @@
-"""`rl inspect`: all that is known of containers and images."""
+"""`rl inspect`: all that is known of containers, images and volumes."""
 
 import os
 from typing import Any
@@ -15,10 +15,10 @@ from rootless.locations import Locations, from_environment
 
 @click.command()
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
-@click.option("--type", "kind", type=click.Choice(["container", "image"]), help="Look among these only.")
+@click.option("--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Look among these only.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
 def command(*, names: tuple[str, ...], form: str | None, kind: str | None) -> int:
-    """Show all that is known of containers and images, as JSON."""
+    """Show all that is known of containers, images and volumes, as JSON."""
     locations = from_environment(os.environ, os.geteuid())
     found: list[Any] = []
 
@@ -36,7 +36,9 @@ def command(*, names: tuple[str, ...], form: str | None, kind: str | None) -> in
 
 
 def _find(locations: Locations, name: str, kind: str | None) -> Any:
-    """Return a container, or else an image, by name or ID."""
+    """Return a container, or else an image by name or ID, or else a volume by name."""
+    if kind == "volume":
+        return _find_volume(locations, name, kind)
     if kind != "image":
         try:
             return ContainerStore(locations).find(name)
@@ -50,6 +52,15 @@ def _find(locations: Locations, name: str, kind: str | None) -> Any:
         image = ImageStore(locations).find(name)
     except InvalidInput:  # not even a name that an image could have
         image = None
-    if image is None:
-        raise NoSuchObject(f"No such {kind or 'object'}: {name}", "`rl ps -a` and `rl images` list what there is")
-    return image_document(image)
+    if image is not None:
+        return image_document(image)
+    return _find_volume(locations, name, kind)
+
+
+def _find_volume(locations: Locations, name: str, kind: str | None) -> Any:
+    from rootless.storage.volumes import VolumeStore, inspect_document  # not needed for containers
+
+    volume = VolumeStore(locations).find(name) if kind in {None, "volume"} else None
+    if volume is None:
+        raise NoSuchObject(f"No such {kind or 'object'}: {name}", "`rl ps -a`, `rl images` and `rl volume ls` list what there is")
+    return inspect_document(volume)

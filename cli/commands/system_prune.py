@@ -14,10 +14,11 @@ from cli.image_filters import OF_PRUNE, has_label, parse_filters
 from cli.sizes import human_size
 from cli.tables import emit
 from cli.verb import Verb
+from cli.volume_pruning import ANONYMOUS_VOLUMES, prune_volumes
 from rootless.containers import lifecycle
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore, is_of_this_node
-from rootless.errors import InUse, NoSuchObject
+from rootless.errors import InUse, InvalidInput, NoSuchObject
 from rootless.images.sweep import sweep
 from rootless.locations import Locations, from_environment, make_private_folder
 from rootless.namespaces.worker import run_in_parent
@@ -29,27 +30,35 @@ from rootless.storage.usage import sizes_of_uppers, tree_size
 @click.option("-a", "--all", "everything", is_flag=True, help="All images that no container uses, not just dangling ones.")
 @click.option("-f", "--force", is_flag=True, help="Do not ask.")
 @click.option("--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Only those that match (until=…, label=…).")
-@click.option("--volumes", is_flag=True, help="Anonymous volumes, too (containers here have none).")
-def command(*, everything: bool, force: bool, filters: tuple[str, ...], volumes: bool) -> None:  # noqa: ARG001
+@click.option("--volumes", is_flag=True, help="Anonymous volumes that no container has, too.")
+def command(*, everything: bool, force: bool, filters: tuple[str, ...], volumes: bool) -> None:
     """Remove stopped containers, images that nobody uses, and what else is left over in the store."""
     wanted = parse_filters(filters, OF_PRUNE)
+    if volumes and "until" in wanted:
+        raise InvalidInput('the "until" filter is not supported with "--volumes"', "leave out one of the two")
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
     if not force:
-        confirm(_warning(filters, everything=everything), "system prune")
+        confirm(_warning(filters, everything=everything, volumes=volumes), "system prune")
     deleted, size = _remove_containers(locations, wanted)
     if deleted:
         emit("\n".join(["Deleted Containers:", *deleted, ""]))
+    if volumes:
+        pruned_volumes = prune_volumes(locations, wanted, everything=False)
+        size += pruned_volumes.size
+        if pruned_volumes.names:
+            emit("\n".join(["Deleted Volumes:", *pruned_volumes.names, ""]))
     pruned = prune_images(locations, wanted, everything=everything)
     show_images(pruned)
     size += pruned.size + _remove_leftovers(locations)
     emit(f"Total reclaimed space: {human_size(size, 4)}")
 
 
-def _warning(filters: tuple[str, ...], *, everything: bool) -> str:
+def _warning(filters: tuple[str, ...], *, everything: bool, volumes: bool) -> str:
     lines = [
         "WARNING! This will remove:",
         "  - all stopped containers",
+        *([f"  - {ANONYMOUS_VOLUMES}"] if volumes else []),
         f"  - {ALL_IMAGES if everything else DANGLING_IMAGES}",
         "  - all layers without at least one image or container",
         "  - all downloads that nobody went on with for a day",

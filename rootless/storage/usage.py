@@ -14,6 +14,11 @@ def sizes_of_uppers(locations: Locations, container_ids: list[str]) -> dict[str,
     return dict(zip(container_ids, run_in_parent(locations, _sizes, folders), strict=True))
 
 
+def tree_sizes(locations: Locations, folders: list[str]) -> list[int]:
+    """Return the bytes of all regular files below each of the folders; the caller is single-threaded."""
+    return run_in_parent(locations, _sizes, folders) if folders else []
+
+
 def tree_size(folder: str) -> int:
     """Return the bytes of all regular files below a folder, each file once; what vanishes meanwhile counts as 0."""
     total = 0

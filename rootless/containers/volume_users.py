@@ -1,0 +1,19 @@
+"""Which containers have which volumes, by their records; running or not."""
+
+from rootless.containers.documents import Document
+from rootless.containers.store import ContainerStore
+from rootless.locations import Locations
+
+
+def volumes_of(document: Document) -> list[str]:
+    """Return the names of the volumes that a container mounts."""
+    return [str(mount["Name"]) for mount in document["Mounts"] if mount.get("Type") == "volume" and mount.get("Name")]
+
+
+def users_of_volumes(locations: Locations) -> dict[str, list[str]]:
+    """Return by the name of a volume the IDs of all containers that have it."""
+    users: dict[str, list[str]] = {}
+    for document in ContainerStore(locations).list():
+        for name in volumes_of(document):
+            users.setdefault(name, []).append(document["Id"])
+    return users
