@@ -1,10 +1,10 @@
 """What the verbs of `rl manifest` take as images: names in the store, digests in a list, names in registries."""
 
-import os
 from typing import Any, Final
 
 import click
 
+from cli.registry_options import Reach
 from rootless.errors import InvalidInput
 from rootless.images import manifest_list, reference
 from rootless.images.layout import Descriptor
@@ -15,7 +15,7 @@ from rootless.locations import Locations
 TRANSPORT: Final = "docker://"
 
 
-def instances(locations: Locations, name: str, *, everything: bool) -> list[Descriptor]:
+def instances(locations: Locations, name: str, by: Reach, *, everything: bool) -> list[Descriptor]:
     """Return what a list says of an image: of the store, or else fetched from the registry that the name has."""
     store = ImageStore(locations)
     if not name.startswith(TRANSPORT):
@@ -25,7 +25,8 @@ def instances(locations: Locations, name: str, *, everything: bool) -> list[Desc
     from rootless.images.list_transfer import Source  # trio and httpx, 0.3 s: only for registries
 
     store.layout.prepare()
-    return Source(locations, os.environ).fetch(reference.parse(name.removeprefix(TRANSPORT)), everything=everything)
+    source = Source(locations, by.environ, access=by.access)
+    return source.fetch(reference.parse(name.removeprefix(TRANSPORT)), everything=everything)
 
 
 def digests_of(locations: Locations, name: str) -> set[str]:

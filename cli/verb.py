@@ -1,4 +1,4 @@
-"""Verbs whose failures exit with 1, as Docker's do: 125 is for what was wrong with the command line itself."""
+"""Commands whose flags take values as Go's do, and verbs whose failures exit with 1, as Docker's do (125: a wrong command line)."""
 
 from typing import Any
 
@@ -10,17 +10,8 @@ from rootless.errors import InvalidInput, NodeLacks, RlError
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
 
-class Verb(click.Command):
-    """A command that reports the engine's errors itself."""
-
-    def invoke(self, ctx: click.Context) -> Any:
-        """Run the command; returns its exit status."""
-        try:
-            return super().invoke(ctx)
-        except (InvalidInput, NodeLacks):
-            raise
-        except RlError as error:
-            return report(error)
+class GoFlags(click.Command):
+    """A command whose on/off options may have a value."""
 
     def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
         """Take `--human=false` and the like, as Go's flags do: click's on/off options have no value."""
@@ -38,3 +29,16 @@ class Verb(click.Command):
             else:
                 rewritten.append(argument)
         return super().parse_args(ctx, rewritten)
+
+
+class Verb(GoFlags):
+    """A command that reports the engine's errors itself."""
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the command; returns its exit status."""
+        try:
+            return super().invoke(ctx)
+        except (InvalidInput, NodeLacks):
+            raise
+        except RlError as error:
+            return report(error)

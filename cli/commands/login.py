@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Final
 import click
 
 from cli.tables import emit, printable
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput, NoSuchObject, RegistryError
 
 if TYPE_CHECKING:
@@ -17,13 +18,13 @@ if TYPE_CHECKING:
 _MAX_PASSWORD: Final = 64 << 10
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-u", "--username", metavar="USER", help="The user name.")
 @click.option("-p", "--password", metavar="PASSWORD", help="The password; others can see it in the list of processes.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--authfile", metavar="FILE", help="Where to keep the log-in; also REGISTRY_AUTH_FILE.")
 @click.option("--get-login", is_flag=True, help="Print the name of the user who is logged in.")
-@click.option("--tls-verify", type=bool, is_flag=False, flag_value="true", default=True, help="Insist on TLS.")
+@click.option("--tls-verify/--no-tls-verify", default=None, help="Insist on TLS, or (--tls-verify=false) do without.")
 @click.argument("server", default="docker.io", metavar="[SERVER]")
 def command(
     *,
@@ -33,7 +34,7 @@ def command(
     password_stdin: bool,
     authfile: str | None,
     get_login: bool,
-    tls_verify: bool,
+    tls_verify: bool | None,
 ) -> None:
     """Log in to a registry (docker.io where none is given), and keep the log-in."""
     from rootless.registry import credentials  # loads httpx and trio beside it: not for `rl --help`
@@ -79,7 +80,7 @@ def _password_of_stdin() -> str:
         raise InvalidInput("the password on standard input is not UTF-8") from None
 
 
-def _still_valid(server: "Server", known: "Credentials", environ: Mapping[str, str], *, tls_verify: bool) -> bool:
+def _still_valid(server: "Server", known: "Credentials", environ: Mapping[str, str], *, tls_verify: bool | None) -> bool:
     """Try the log-in that is kept; where it is refused a terminal's user is asked for another."""
     print("Authenticating with existing credentials...", file=sys.stderr)  # noqa: T201
     try:
@@ -92,7 +93,7 @@ def _still_valid(server: "Server", known: "Credentials", environ: Mapping[str, s
     return True
 
 
-def _verify(server: "Server", login: "Credentials", environ: Mapping[str, str], *, tls_verify: bool) -> None:
+def _verify(server: "Server", login: "Credentials", environ: Mapping[str, str], *, tls_verify: bool | None) -> None:
     from rootless.registry.login import verify
 
     verify(server, login, environ=environ, tls_verify=tls_verify)

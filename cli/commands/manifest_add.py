@@ -5,6 +5,7 @@ import os
 import click
 
 from cli.list_instances import changes_of, changes_options, instances
+from cli.registry_options import Reach, registry_options
 from cli.tables import emit
 from cli.verb import Verb
 from rootless.images import manifest_list
@@ -15,6 +16,7 @@ from rootless.locations import from_environment
 @click.command(cls=Verb)
 @click.option("--all", "everything", is_flag=True, help="Of lists in registries take all images, not just this machine's.")
 @changes_options
+@registry_options
 @click.argument("name", metavar="LIST")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
 def command(
@@ -26,12 +28,13 @@ def command(
     system: str | None,
     variant: str | None,
     annotations: tuple[str, ...],
+    by: Reach,
 ) -> None:
     """Add images of the store, or in registries, to an image list, and print its new ID."""
     locations = from_environment(os.environ, os.geteuid())
     changes = changes_of(arch, system, variant, annotations)
     manifest_list.find(locations, name)  # before anything is fetched
     with adding(locations):
-        listed = [changes.apply(one) for image in images for one in instances(locations, image, everything=everything)]
+        listed = [changes.apply(one) for image in images for one in instances(locations, image, by, everything=everything)]
         list_id = manifest_list.change(locations, name, lambda index: manifest_list.added(index, listed))
     emit(list_id.removeprefix("sha256:"))

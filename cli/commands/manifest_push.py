@@ -5,6 +5,7 @@ import os
 import click
 
 from cli.list_instances import TRANSPORT
+from cli.registry_options import Reach, registry_options
 from cli.tables import emit
 from cli.verb import Verb
 from rootless.errors import InvalidInput
@@ -17,9 +18,10 @@ from rootless.locations import from_environment
 @click.option("--all/--no-all", "everything", default=True, help="Push the list's images, too (the default; --all=false).")
 @click.option("-q", "--quiet", is_flag=True, help="Print nothing.")
 @click.option("--rm", "remove", is_flag=True, help="Remove the list from the store afterwards.")
+@registry_options
 @click.argument("name", metavar="LIST")
 @click.argument("destination", metavar="[DESTINATION]", required=False)
-def command(*, name: str, destination: str | None, everything: bool, quiet: bool, remove: bool) -> int:
+def command(*, name: str, destination: str | None, everything: bool, quiet: bool, remove: bool, by: Reach) -> int:
     """Put an image list, and its images, into the registry that DESTINATION or else its own name has; print its digest."""
     from rootless.images.list_transfer import push_list  # trio and httpx, 0.3 s: not for `--help`
 
@@ -30,7 +32,7 @@ def command(*, name: str, destination: str | None, everything: bool, quiet: bool
         raise InvalidInput(f"cannot push a list to a digest: {destination!r}", "give NAME[:TAG]")
     with open(Layout(locations).blob_path(entry["digest"]), "rb") as blob:
         content = blob.read()
-    digest = push_list(locations, target, content, os.environ, everything=everything)
+    digest = push_list(locations, target, content, by.environ, everything=everything, access=by.access)
     if not quiet:
         emit(digest)
     if remove:

@@ -2,12 +2,15 @@
 
 import os
 import sys
+from typing import Any
 
 import click
 
 from cli.progress import shown
+from cli.registry_options import Reach, registry_options
 from cli.tables import emit
 from cli.transports import read_archive
+from cli.verb import GoFlags
 from rootless.images import transports
 from rootless.images.pull import pull, pull_all_tags
 from rootless.images.reference import familiar_name, parse
@@ -15,12 +18,13 @@ from rootless.images.store import Image
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all-tags", is_flag=True, help="All tags of a repository.")
 @click.option("-q", "--quiet", is_flag=True, help="Print only the image's ID.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="The platform to choose, where the image has several.")
+@registry_options
 @click.argument("name", metavar="NAME[:TAG][@DIGEST]")
-def command(*, name: str, all_tags: bool, quiet: bool, platform: str | None) -> None:
+def command(*, name: str, all_tags: bool, quiet: bool, platform: str | None, by: Reach) -> None:
     """Get an image from a registry or an archive (oci:, oci-archive:, docker-archive:, dir:), and print its whole name."""
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
@@ -30,10 +34,11 @@ def command(*, name: str, all_tags: bool, quiet: bool, platform: str | None) -> 
         return
     name = transports.plain_name(name)
     with shown(sys.stdout, quiet=quiet) as progress:
+        options: Any = {"environ": by.environ, "progress": progress, "platform": platform, "access": by.access}
         if all_tags:
-            images = pull_all_tags(locations, name, environ=os.environ, progress=progress, platform=platform)
+            images = pull_all_tags(locations, name, **options)
         else:
-            image = pull(locations, name, environ=os.environ, progress=progress, platform=platform)
+            image = pull(locations, name, **options)
             images = {_pulled_name(name, image): image}
     for found in dict.fromkeys(image.id for image in images.values()) if quiet else images:
         emit(found)

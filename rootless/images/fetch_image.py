@@ -28,7 +28,6 @@ from rootless.images.store import NewImage
 from rootless.images.trust import policy as trust_policy
 from rootless.images.trust.enforcement import enforce
 from rootless.images.unpack_service import UnpackService, request, unwrap
-from rootless.registry import credentials
 from rootless.registry.client import Document, fetch_blob, fetch_document, fetch_manifest, fetch_tags
 from rootless.registry.connections import Connections
 from rootless.registry.parallel import first_of
@@ -103,10 +102,10 @@ def _sessions(job: PullJob, wanted: Reference, connections: Connections) -> list
     *mirrors, registry = job.registries.endpoints(wanted.repository, wanted.tag, wanted.digest)
     patience = connections.patience
     hasty = patience._replace(tries=min(patience.tries, _MIRROR_TRIES))
-    found = {endpoint: credentials.find(endpoint.host, endpoint.path, job.environ) for endpoint in (*mirrors, registry)}
+    found = [job.access.login_for(mirror, job.environ, is_mirror=True) for mirror in mirrors]
     return [
-        *(Session(connections, mirror, found[mirror], patience=hasty) for mirror in mirrors),
-        Session(connections, registry, found[registry]),
+        *(Session(connections, mirror, login, patience=hasty) for mirror, login in zip(mirrors, found, strict=True)),
+        Session(connections, registry, job.access.login_for(registry, job.environ)),
     ]
 
 

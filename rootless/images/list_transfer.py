@@ -21,7 +21,7 @@ from rootless.images.push import Outgoing, PushJob
 from rootless.images.push_image import push_images
 from rootless.images.reference import Reference
 from rootless.locations import Locations
-from rootless.registry import configuration, credentials
+from rootless.registry.access import AS_FILES_SAY, Access
 from rootless.registry.client import Document, fetch_blob, fetch_document, fetch_manifest
 from rootless.registry.connections import Connections
 from rootless.registry.parallel import first_of
@@ -38,8 +38,11 @@ _LOOK_AGAIN: Final = 0.1  # seconds between looks whether another process has fi
 class Source:
     """Images in a registry, by their names; `environ` is for proxies and credentials."""
 
-    def __init__(self, locations: Locations, environ: Mapping[str, str], etc: str = "/etc") -> None:
+    def __init__(
+        self, locations: Locations, environ: Mapping[str, str], *, access: Access = AS_FILES_SAY, etc: str = "/etc"
+    ) -> None:
         self._layout = Layout(locations)
+        self._access = access
         self._environ = environ
         self._etc = etc
 
@@ -105,8 +108,8 @@ class Source:
                 await trio.to_thread.run_sync(sink.commit)
 
     def _session(self, connections: Connections, wanted: Reference) -> Session:
-        endpoint = configuration.load(self._environ, self._etc).registry_of(wanted.repository)
-        return Session(connections, endpoint, credentials.find(endpoint.host, endpoint.path, self._environ))
+        endpoint = self._access.registries(self._environ, self._etc).registry_of(wanted.repository)
+        return Session(connections, endpoint, self._access.login_for(endpoint, self._environ))
 
 
 async def _checked_manifest(session: Session, wanted: Reference) -> Document:
@@ -118,17 +121,24 @@ async def _checked_manifest(session: Session, wanted: Reference) -> Document:
 
 
 def push_list(
-    locations: Locations, target: Reference, content: bytes, environ: Mapping[str, str], *, everything: bool, etc: str = "/etc"
+    locations: Locations,
+    target: Reference,
+    content: bytes,
+    environ: Mapping[str, str],
+    *,
+    everything: bool,
+    access: Access = AS_FILES_SAY,
+    etc: str = "/etc",
 ) -> str:
     """Push a list with its images, or without `everything` only the list, whose images must be there; return its digest."""
-    endpoint = configuration.load(environ, etc).registry_of(target.repository)
-    job = PushJob(locations, endpoint, environ, etc, NoProgress(), None)
+    endpoint = access.registries(environ, etc).registry_of(target.repository)
+    job = PushJob(locations, endpoint, environ, etc, NoProgress(), None, access)
     layout = Layout(locations)
     if everything:
         push_images(job, [_outgoing(layout, one) for one in _json(content)["manifests"]])
 
     async def put() -> str:
-        found = credentials.find(endpoint.host, endpoint.path, environ)
+        found = access.login_for(endpoint, environ)
         async with Connections(environ, Patience(), etc) as connections:
             session = Session(connections, endpoint, found, scopes=push_scopes(endpoint.path))
             return await put_manifest(session, str(target.tag), content, media_types.OCI_INDEX)

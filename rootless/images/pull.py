@@ -14,6 +14,7 @@ from rootless.images.reference import Reference
 from rootless.images.store import Image, ImageStore, NewImage
 from rootless.images.unpack_service import UnpackService
 from rootless.locations import Locations
+from rootless.registry.access import AS_FILES_SAY, Access
 
 if TYPE_CHECKING:
     from rootless.registry.configuration import Registries
@@ -32,6 +33,7 @@ class PullJob(NamedTuple):
     asked: platforms.Platform | None
     progress: Progress
     patience: "Patience | None"
+    access: Access
 
 
 def pull(
@@ -43,22 +45,22 @@ def pull(
     platform: str | None = None,
     if_missing: bool = False,
     patience: "Patience | None" = None,
+    access: Access = AS_FILES_SAY,
     etc: str = "/etc",
 ) -> Image:
     """Bring the image that a registry has under `name` into the store, and return it.
 
     Short names go by aliases and search registries of registries.conf. `platform` is `OS/ARCH[/VARIANT]`, by default
-    this machine's. `patience` are time-outs and numbers of tries. With `if_missing` no registry is asked when the store
-    has the name that `name` stands for. The caller is single-threaded. Raises `InvalidInput`, `NoSuchObject`,
-    `RegistryError`, `CorruptImage`, `NodeLacks`; then the store is as before, but for unfinished downloads, which the
-    next pull goes on with.
+    this machine's. `patience` are time-outs and numbers of tries, `access` is what files do not say of registries. With
+    `if_missing` no registry is asked when the store has the name that `name` stands for. The caller is single-threaded.
+    Raises `InvalidInput`, `NoSuchObject`, `RegistryError`, `CorruptImage`, `NodeLacks`; then the store is as before, but for
+    unfinished downloads, which the next pull goes on with.
     """
-    from rootless.registry import configuration  # parses TOML: only when something is pulled
-
     parsed = reference.parse(name)
     asked = platforms.parse(platform) if platform else None
-    job = PullJob(locations, configuration.load(environ, etc), environ, etc, asked, progress or NoProgress(), patience)
-    candidates = _candidates(name, parsed, job.registries)
+    registries = access.registries(environ, etc)
+    job = PullJob(locations, registries, environ, etc, asked, progress or NoProgress(), patience, access)
+    candidates = _candidates(job, name, parsed)
     if if_missing:
         store = ImageStore(locations)
         for candidate in candidates:
@@ -79,24 +81,26 @@ def pull_all_tags(
     progress: Progress | None = None,
     platform: str | None = None,
     patience: "Patience | None" = None,
+    access: Access = AS_FILES_SAY,
     etc: str = "/etc",
 ) -> dict[str, Image]:
     """Bring all tags of a repository into the store; return their images by whole name. Options and errors as `pull`."""
-    from rootless.registry import configuration  # parses TOML: only when something is pulled
-
     if reference.has_tag(repository) or "@" in repository:
         raise InvalidInput("tag can't be used with --all-tags/-a", "give the repository only")
     parsed = reference.parse(repository)
     asked = platforms.parse(platform) if platform else None
-    job = PullJob(locations, configuration.load(environ, etc), environ, etc, asked, progress or NoProgress(), patience)
-    return _pull_first(job, repository, _candidates(repository, parsed, job.registries), all_tags=True)
+    registries = access.registries(environ, etc)
+    job = PullJob(locations, registries, environ, etc, asked, progress or NoProgress(), patience, access)
+    return _pull_first(job, repository, _candidates(job, repository, parsed), all_tags=True)
 
 
-def _candidates(name: str, parsed: Reference, registries: "Registries") -> list[Reference]:
+def _candidates(job: PullJob, name: str, parsed: Reference) -> list[Reference]:
     """Return what a name may stand for, in the order to try it."""
     if not reference.is_short(name):
         return [parsed]
-    repositories = registries.repositories_of(parsed.path.removeprefix("library/"))
+    repositories = job.registries.repositories_of(parsed.path.removeprefix("library/"))
+    if job.access.login is not None and len(repositories) > 1:
+        raise InvalidInput(f"{name} may be in several registries: none gets the password", "give the name with its registry")
     return [parsed.with_repository(reference.parse(repository).repository) for repository in repositories]
 
 

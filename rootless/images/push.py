@@ -18,6 +18,7 @@ from rootless.images.progress import NoProgress, Progress
 from rootless.images.reference import Reference
 from rootless.images.store import Image, ImageStore, no_such_image, sources_of
 from rootless.locations import Locations
+from rootless.registry.access import AS_FILES_SAY, Access
 
 if TYPE_CHECKING:
     from rootless.registry.configuration import Endpoint, Registries
@@ -35,6 +36,7 @@ class PushJob(NamedTuple):
     etc: str
     progress: Progress
     patience: "Patience | None"
+    access: Access
 
 
 class Outgoing(NamedTuple):
@@ -58,6 +60,7 @@ def push(
     environ: Mapping[str, str],
     progress: Progress | None = None,
     patience: "Patience | None" = None,
+    access: Access = AS_FILES_SAY,
     etc: str = "/etc",
 ) -> str:
     """Push an image of the store to a registry, as `destination` or else by its own name; return its digest there.
@@ -70,7 +73,7 @@ def push(
     if source is None:
         raise no_such_image(name)
     target = _target(name, source, destination)
-    job = _job(locations, target, environ, progress, patience, etc)
+    job = _job(locations, target, environ, progress, patience, access, etc)
     return _push(job, store, descriptors, [(source, target)])[0]
 
 
@@ -81,6 +84,7 @@ def push_all_tags(
     environ: Mapping[str, str],
     progress: Progress | None = None,
     patience: "Patience | None" = None,
+    access: Access = AS_FILES_SAY,
     etc: str = "/etc",
 ) -> dict[str, str]:
     """Push all tags that the store has of a repository; return their digests by whole name. Errors as `push`."""
@@ -93,7 +97,7 @@ def push_all_tags(
     chosen = [(source, target) for source, target in chosen if target.repository == wanted]
     if not chosen:
         raise NoSuchObject(f"an image does not exist locally with the name: {repository}", "`rl images` lists what there is")
-    job = _job(locations, chosen[0][1], environ, progress, patience, etc)
+    job = _job(locations, chosen[0][1], environ, progress, patience, access, etc)
     digests = _push(job, store, descriptors, chosen)
     return {target.name: digest for (_, target), digest in zip(chosen, digests, strict=True)}
 
@@ -115,21 +119,19 @@ def _job(
     environ: Mapping[str, str],
     progress: Progress | None,
     patience: "Patience | None",
+    access: Access,
     etc: str,
 ) -> PushJob:
-    from rootless.registry import configuration  # parses TOML: only when something is pushed
-
-    endpoint = configuration.load(environ, etc).registry_of(target.repository)
-    return PushJob(locations, endpoint, environ, etc, progress or NoProgress(), patience)
+    endpoint = access.registries(environ, etc).registry_of(target.repository)
+    return PushJob(locations, endpoint, environ, etc, progress or NoProgress(), patience, access)
 
 
 def _push(
     job: PushJob, store: ImageStore, descriptors: list[Descriptor], chosen: list[tuple[Descriptor, Reference]]
 ) -> list[str]:
     from rootless.images.push_image import push_images  # trio and httpx, 0.3 s
-    from rootless.registry import configuration
 
-    registries = configuration.load(job.environ, job.etc)
+    registries = job.access.registries(job.environ, job.etc)
     outgoing = [_outgoing(job, store, descriptors, registries, source, target) for source, target in chosen]
     job.progress.message(f"The push refers to repository [{chosen[0][1].repository}]")
     digests = push_images(job, outgoing)

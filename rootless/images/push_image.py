@@ -10,7 +10,6 @@ from rootless.images.manifest import Blob
 from rootless.images.progress import Phase
 from rootless.images.push import Outgoing, PushJob
 from rootless.images.reference import is_digest
-from rootless.registry import credentials
 from rootless.registry.connections import Connections
 from rootless.registry.parallel import for_all
 from rootless.registry.retry import Patience
@@ -28,7 +27,7 @@ def push_images(job: PushJob, images: list[Outgoing]) -> list[str]:
 async def _push_images(job: PushJob, images: list[Outgoing]) -> list[str]:
     endpoint = job.endpoint
     origins = {origin for image in images for origin in image.origins.values()}
-    found = credentials.find(endpoint.host, endpoint.path, job.environ)
+    found = job.access.login_for(endpoint, job.environ)
     async with Connections(job.environ, job.patience or Patience(), job.etc) as connections:
         session = Session(connections, endpoint, found, scopes=push_scopes(endpoint.path, origins))
         return [await _Push(job, session, image).run() for image in images]

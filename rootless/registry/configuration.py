@@ -16,11 +16,15 @@ _PULL_FROM: Final = ("all", "digest-only", "tag-only")
 
 
 class Endpoint(NamedTuple):
-    """Where a repository can be had: `host` may have a port, `path` is the repository there."""
+    """Where a repository can be had: `host` may have a port, `path` is the repository there.
+
+    `insecure` permits plain HTTP and any certificate; `strict` forbids them on loopback, too, where they are usual.
+    """
 
     host: str
     path: str
     insecure: bool
+    strict: bool = False
 
     def __str__(self) -> str:
         return f"{self.host}/{self.path}"
@@ -45,11 +49,12 @@ class Rule(NamedTuple):
 
 
 class Registries(NamedTuple):
-    """The configuration of all files together."""
+    """The configuration of all files together; `tls_verify` overrides what they say about TLS, see `Access`."""
 
     search: tuple[str, ...]
     aliases: Mapping[str, str]
     rules: tuple[Rule, ...]
+    tls_verify: bool | None = None
 
     def repositories_of(self, short_name: str) -> list[str]:
         """Return the repositories that a short name without tag may mean, in the order to try them."""
@@ -62,7 +67,7 @@ class Registries(NamedTuple):
         """Return where to get an image of a repository, mirrors first. Raises `RegistryError` where it is blocked."""
         rule = self._rule_for(repository, tag, digest)
         if rule is None:
-            return [_endpoint(repository, insecure=False)]
+            return [self._overridden(_endpoint(repository, insecure=False))]
         if rule.blocked:
             raise RegistryError(f"registries.conf blocks {rule.prefix}", f"{repository} cannot be pulled here")
         wanted = ("all", "digest-only") if digest else ("all", "tag-only")
@@ -71,11 +76,17 @@ class Registries(NamedTuple):
             for mirror in rule.mirrors
             if mirror.pull_from in wanted
         ]
-        return [*mirrors, _endpoint(_moved(repository, rule.prefix, rule.location), rule.insecure)]
+        registry = _endpoint(_moved(repository, rule.prefix, rule.location), rule.insecure)
+        return [self._overridden(endpoint) for endpoint in (*mirrors, registry)]
 
     def registry_of(self, repository: str) -> Endpoint:
         """Return where a repository really is, which is where it is pushed to: never a mirror. Raises as `endpoints`."""
         return self.endpoints(repository, None, None)[-1]
+
+    def _overridden(self, endpoint: Endpoint) -> Endpoint:
+        if self.tls_verify is None:
+            return endpoint
+        return endpoint._replace(insecure=not self.tls_verify, strict=self.tls_verify)
 
     def _rule_for(self, repository: str, tag: str | None, digest: str | None) -> Rule | None:
         """Return the rule with the longest prefix that matches."""

@@ -8,7 +8,8 @@ from typing import Final, NamedTuple
 import trio
 
 from rootless.errors import InvalidInput, RegistryError
-from rootless.registry import auth_files, configuration, credential_helpers, credentials, refusals
+from rootless.registry import auth_files, credential_helpers, credentials, refusals
+from rootless.registry.access import Access
 from rootless.registry.auth_files import Credentials, normalised
 from rootless.registry.configuration import Endpoint
 from rootless.registry.connections import Connections
@@ -54,15 +55,14 @@ def verify(
     login: Credentials,
     *,
     environ: Mapping[str, str],
-    tls_verify: bool = True,
+    tls_verify: bool | None = None,
     patience: Patience | None = None,
     etc: str = "/etc",
 ) -> None:
-    """Ask a registry whether it accepts a log-in. Raises `RegistryError`, `InvalidInput`; without `tls_verify` TLS is optional."""
+    """Ask a registry whether it accepts a log-in. Raises `RegistryError`, `InvalidInput`; `tls_verify` as in `Access`."""
     if not login.password or ":" in login.user or "\0" in login.user + login.password:
         raise InvalidInput("a log-in needs a user name without a colon, and a password")
-    registered = configuration.load(environ, etc).registry_of(server.host)
-    endpoint = Endpoint(registered.host, "", registered.insecure or not tls_verify)
+    endpoint = Access(tls_verify=tls_verify).registries(environ, etc).registry_of(server.host)._replace(path="")
     trio.run(_verify, endpoint, login, environ, patience or Patience(), etc)
 
 

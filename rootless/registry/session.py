@@ -46,7 +46,7 @@ class Call(NamedTuple):
 
 
 class Session:
-    """One repository at one endpoint. `insecure` permits plain HTTP and any certificate; loopback is insecure as in Docker.
+    """One repository at one endpoint. Where it is insecure plain HTTP and any certificate will do; loopback is, as in Docker.
 
     `scopes` are those of a token beyond what a request needs at the moment; see `push_scopes`.
     """
@@ -63,7 +63,7 @@ class Session:
         self.endpoint = endpoint
         self.patience = patience or connections.patience
         self._connections = connections
-        self._insecure = endpoint.insecure or is_loopback(endpoint.host)
+        self._insecure = endpoint.insecure or (is_loopback(endpoint.host) and not endpoint.strict)
         self._host = _DOCKER_HOST if endpoint.host == DEFAULT_REGISTRY else endpoint.host
         self._authorization = Authorization(connections, endpoint.host, credentials, insecure=self._insecure, scopes=scopes)
         self._header: str | None = None

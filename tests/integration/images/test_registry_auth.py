@@ -14,6 +14,7 @@ from rootless.images.store import ImageStore
 from tests.integration.images.conftest import Place
 from tests.support.certificates import Authority
 from tests.support.registries import Registry, build_image
+from tests.support.registries import login as login_text
 from tests.support.scripted_registry import ScriptedRegistry
 from tests.support.tars import file, folder, make
 from tests.support.terminal import Terminal
@@ -109,6 +110,46 @@ def test_a_wrong_certificate_gets_no_password(place: Place, guarded: Registry) -
     assert "certificate verify failed" in text
     assert f"certs.d/{guarded.host}/ca.crt" in text
     assert works(place, *login, "--tls-verify=false", guarded.host, data=b"secret") == "Login Succeeded\n"
+
+
+def test_a_log_in_for_one_command(place: Place, guarded: Registry, image: str) -> None:
+    name, creds = f"{guarded.host}/private:1", ("--creds", "user:secret")
+    assert "access denied" in fails(place, "push", "--creds", "user:not it", image, name)
+    works(place, "push", "-q", *creds, image, name)
+    works(place, "pull", "-q", *creds, name)
+    works(place, "manifest", "create", *creds, "list", f"docker://{name}")
+    works(place, "manifest", "push", *creds, "list", f"{guarded.host}/list:1")
+    assert '"manifests"' in works(place, "manifest", "inspect", *creds, f"{guarded.host}/list:1")
+    assert "access denied" in fails(place, "pull", name)  # nothing was kept
+    assert "needs a user name and a password" in fails(place, "pull", "--creds", "user", name)
+    place.write("home/log-ins", login_text(guarded.host, "user", "secret"))
+    works(place, "pull", "-q", "--authfile", str(place.folder / "home/log-ins"), name)
+    assert "no such file with log-ins" in fails(place, "pull", "--authfile", "/nowhere", name)
+
+
+def test_a_log_in_for_one_command_is_not_for_mirrors_and_search_registries(place: Place, guarded: Registry, image: str) -> None:
+    name, creds = f"{guarded.host}/private:1", ("--creds", "user:secret")
+    works(place, "push", "-q", *creds, image, name)
+    with ScriptedRegistry() as mirror:
+        mirror.replies["/v2/private/manifests/1"] = lambda request: request.answer(401, www_authenticate='Basic realm="r"')
+        place.write(
+            "home/.config/containers/registries.conf",
+            f'unqualified-search-registries = ["{guarded.host}", "{mirror.host}"]\n'
+            f'[[registry]]\nlocation = "{guarded.host}"\n[[registry.mirror]]\nlocation = "{mirror.host}"\n',
+        )
+        works(place, "pull", "-q", *creds, name)
+        assert mirror.asked("manifests")
+        assert not any("authorization" in headers for headers in mirror.asked("/"))
+        assert "none gets the password" in fails(place, "pull", *creds, "private:1")
+
+
+def test_tls_for_one_command(place: Place, guarded: Registry, registry: Registry, image: str) -> None:
+    name, creds = f"{guarded.host}/private:1", ("--creds", "user:secret")
+    os.unlink(place.folder / f"home/.config/containers/certs.d/{guarded.host}/ca.crt")
+    assert "certificate verify failed" in fails(place, "push", *creds, image, name)
+    works(place, "push", "-q", "--tls-verify=false", *creds, image, name)
+    works(place, "pull", "-q", image)  # by plain HTTP, as it is on loopback
+    assert "cannot reach the registry" in fails(place, "pull", "-q", "--tls-verify", image)
 
 
 def test_client_certificates(place: Place, image: str) -> None:
