@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from cli.oci_verb import OciVerb, Settings, seccomp_cache
+from rootless.runtime.config import FILE
 from rootless.runtime.oci import bundle as bundles
 from rootless.runtime.oci.create import Container, CreateOptions, create
 
@@ -14,7 +15,7 @@ def create_options(function: Any) -> Any:
     """Add the options that `create` and `run` share."""
     for option in (
         click.option("-b", "--bundle", default=".", metavar="DIR", help="The bundle's folder (default: the current one)."),
-        click.option("-f", "--config", default=bundles.CONFIG, metavar="FILE", help="The config's name in the bundle."),
+        click.option("-f", "--config", default=FILE, metavar="FILE", help="The config's name in the bundle."),
         click.option("--console-socket", metavar="PATH", help="A socket that gets the master of the container's terminal."),
         click.option("--pid-file", metavar="FILE", help="Write the container's PID to a file."),
         click.option("--preserve-fds", type=click.IntRange(0), default=0, metavar="N", help="Pass N descriptors from 3 on."),
@@ -30,7 +31,10 @@ def make(settings: Settings, container_id: str, given: dict[str, Any]) -> Contai
     options = CreateOptions(
         given["console_socket"], given["pid_file"], given["preserve_fds"], not given["no_pivot"], seccomp_cache()
     )
-    return create(folder, bundles.read(given["bundle"], given["config"]), options, os.environ)
+    bundle = bundles.read(given["bundle"], given["config"])
+    for warning in bundle.warnings:
+        settings.warn(f"{given['config']}: {warning}")
+    return create(folder, bundle, options, os.environ)
 
 
 @click.command(cls=OciVerb)

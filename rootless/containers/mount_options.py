@@ -20,6 +20,7 @@ _MOUNT_KEYS = {
     "tmpfs-mode": "mode",
 }
 _PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
+_READ_ONLY = ["ro", "rro"]  # with all that is mounted below, as in Docker since 25
 _UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
 
 
@@ -36,7 +37,7 @@ def parse_volume(text: str, cwd: str) -> dict[str, Any]:
     options = ["rbind"]
     for option in filter(None, option_text.split(",")):
         if option in ("ro", "rw", *_PROPAGATIONS):
-            options.append(option)
+            options.extend(_READ_ONLY if option == "ro" else [option])
         elif option not in ("z", "Z"):  # SELinux labels: nothing to do without SELinux, as Docker does
             raise InvalidInput(f'invalid option "{option}" in the volume {text}', "known are ro, rw, z, Z and the propagations")
     if not os.path.lexists(source):
@@ -71,7 +72,7 @@ def _bind_mount(fields: Mapping[str, str], text: str, cwd: str) -> dict[str, Any
     propagation = fields.get("propagation")
     if propagation is not None and propagation not in _PROPAGATIONS:
         raise InvalidInput(f'invalid bind-propagation "{propagation}" in the mount {text}', f"known are {', '.join(_PROPAGATIONS)}")
-    options = ["rbind", *([propagation] if propagation else []), *(["ro"] if _is_true(fields.get("readonly"), text) else [])]
+    options = ["rbind", *([propagation] if propagation else []), *(_READ_ONLY if _is_true(fields.get("readonly"), text) else [])]
     return _bind(source, fields["target"], options)
 
 

@@ -61,6 +61,7 @@ _VERSION_3: Final = 0x20080522
 _HEADER = struct.Struct("=Ii")  # version, pid (0: this thread)
 _DATA = struct.Struct("=6I")  # effective, permitted, inheritable of bits 0-31, then of bits 32-63
 
+_PR_SET_KEEPCAPS = 8
 _PR_CAPBSET_READ = 23
 _PR_CAPBSET_DROP = 24
 _PR_CAP_AMBIENT = 47
@@ -126,6 +127,11 @@ def set_process(effective: int, permitted: int, inheritable: int) -> None:
     sets = (effective, permitted, inheritable)
     data = _DATA.pack(*(one & _MASK_32 for one in sets), *(one >> 32 & _MASK_32 for one in sets))
     call("capset", buffer(_HEADER.pack(_VERSION_3, 0)), buffer(data))
+
+
+def keep_over_change_of_user() -> None:
+    """Keep the permitted set when the thread's user IDs change from 0 to others; until execve. Raises `OSError`."""
+    call("prctl", _PR_SET_KEEPCAPS, 1, 0, 0, 0)
 
 
 def bounding(last: int) -> int:

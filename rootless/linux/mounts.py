@@ -13,15 +13,25 @@ MS_RDONLY: Final = 1
 MS_NOSUID: Final = 2
 MS_NODEV: Final = 4
 MS_NOEXEC: Final = 8
+MS_SYNCHRONOUS: Final = 16
 MS_REMOUNT: Final = 32
+MS_MANDLOCK: Final = 64
+MS_DIRSYNC: Final = 128
+MS_NOSYMFOLLOW: Final = 256
+MS_NOATIME: Final = 1024
+MS_NODIRATIME: Final = 2048
 MS_BIND: Final = 4096
 MS_MOVE: Final = 8192
 MS_REC: Final = 16384
+MS_SILENT: Final = 1 << 15
+MS_UNBINDABLE: Final = 1 << 17
 MS_PRIVATE: Final = 1 << 18
 MS_SLAVE: Final = 1 << 19
 MS_SHARED: Final = 1 << 20
 MS_RELATIME: Final = 1 << 21
+MS_I_VERSION: Final = 1 << 23
 MS_STRICTATIME: Final = 1 << 24
+MS_LAZYTIME: Final = 1 << 25
 
 MNT_DETACH: Final = 2
 
@@ -37,6 +47,13 @@ MOUNT_ATTR_RDONLY: Final = 1
 MOUNT_ATTR_NOSUID: Final = 2
 MOUNT_ATTR_NODEV: Final = 4
 MOUNT_ATTR_NOEXEC: Final = 8
+MOUNT_ATTR_RELATIME: Final = 0
+MOUNT_ATTR_NOATIME: Final = 0x10
+MOUNT_ATTR_STRICTATIME: Final = 0x20
+MOUNT_ATTR__ATIME: Final = 0x70  # the field that holds one of the three above: to be cleared to set any of them
+MOUNT_ATTR_NODIRATIME: Final = 0x80
+MOUNT_ATTR_IDMAP: Final = 0x100000
+MOUNT_ATTR_NOSYMFOLLOW: Final = 0x200000
 
 
 def mount(source: str | None, target: str, kind: str | None, flags: int = 0, data: str | None = None) -> None:
@@ -71,10 +88,14 @@ def attach_tree(tree: int, target: int, name: str) -> None:
     libc.system_call("move_mount", libc.SYS_MOVE_MOUNT, tree, b"", target, b"", flags, path=name)
 
 
-def set_attributes(tree: int, attributes: int, recursive: bool, name: str, propagation: int = 0) -> None:
-    """Set MOUNT_ATTR_* and the propagation (MS_PRIVATE, MS_SLAVE, MS_SHARED or 0: as is) of a mount (Linux 5.12)."""
-    request = struct.pack("=QQQQ", attributes, 0, propagation, 0)
+def set_attributes(
+    tree: int, attributes: int, recursive: bool, name: str, propagation: int = 0, *, clear: int = 0, id_map: int = 0
+) -> None:
+    """Set and clear MOUNT_ATTR_* and set the propagation (MS_PRIVATE, …, or 0: as is) of a mount (mount_setattr(2), Linux 5.12).
+
+    `id_map` is the descriptor of the user namespace for MOUNT_ATTR_IDMAP. Raises `OSError` (EPERM: a flag that is locked, because
+    the mount came from a more privileged mount namespace).
+    """
+    request = struct.pack("=QQQQ", attributes, clear, propagation, id_map)
     flags = _AT_EMPTY_PATH | (_AT_RECURSIVE if recursive else 0)
-    libc.system_call(
-        "mount_setattr", libc.SYS_MOUNT_SETATTR, tree, b"", flags, libc.buffer(request), len(request), path=name
-    )
+    libc.system_call("mount_setattr", libc.SYS_MOUNT_SETATTR, tree, b"", flags, libc.buffer(request), len(request), path=name)

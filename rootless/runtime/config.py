@@ -26,10 +26,10 @@ class Config(NamedTuple):
     warnings: tuple[str, ...]  # of values that the specification has ignored, with a warning
 
 
-def read(bundle: str) -> Config:
+def read(bundle: str, name: str = FILE) -> Config:
     """Return the config of the bundle in a folder. Raises `InvalidInput`."""
     folder = os.path.abspath(bundle)
-    document = check(_load(f"{folder}/{FILE}", FILE))
+    document = check(_load(os.path.join(folder, name), name), name)
     if "root" in document:
         document["root"]["path"] = os.path.normpath(os.path.join(folder, document["root"]["path"]))
     for mount in document["mounts"]:
@@ -40,9 +40,9 @@ def read(bundle: str) -> Config:
     return Config(document, tuple(warnings_of(document.get("process") or {})))
 
 
-def check(value: object) -> dict[str, Any]:
+def check(value: object, name: str = FILE) -> dict[str, Any]:
     """Return a config as `Config.document` has it, but for relative paths. Raises `InvalidInput`."""
-    document = _apply(CONFIG, value, FILE)
+    document = _apply(CONFIG, value, name)
     document.setdefault("mounts", [])
     document.setdefault("linux", {}).setdefault("namespaces", [])
     try:
@@ -52,7 +52,7 @@ def check(value: object) -> dict[str, Any]:
         _check_namespaces(document)
         _check_linux(document["linux"])
     except Malformed as error:
-        raise InvalidInput(f"{FILE}: {error}") from None
+        raise InvalidInput(f"{name}: {error}") from None
     return document
 
 

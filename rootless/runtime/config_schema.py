@@ -2,6 +2,7 @@
 
 from typing import Final
 
+from rootless.linux import limits
 from rootless.runtime.config_shape import Shape, array, boolean, choice, integer, mapping, record, text, text_with
 
 _INT32: Final = integer(-(1 << 31), (1 << 31) - 1)
@@ -11,26 +12,6 @@ _UINT32: Final = integer(0, (1 << 32) - 1)
 _UINT64: Final = integer(0, (1 << 64) - 1)
 _TEXTS: Final = array(text)
 _ABSOLUTE: Final = text_with(lambda path: path.startswith("/"), "an absolute path")
-
-RLIMITS: Final = {
-    "RLIMIT_CPU": 0,
-    "RLIMIT_FSIZE": 1,
-    "RLIMIT_DATA": 2,
-    "RLIMIT_STACK": 3,
-    "RLIMIT_CORE": 4,
-    "RLIMIT_RSS": 5,
-    "RLIMIT_NPROC": 6,
-    "RLIMIT_NOFILE": 7,
-    "RLIMIT_MEMLOCK": 8,
-    "RLIMIT_AS": 9,
-    "RLIMIT_LOCKS": 10,
-    "RLIMIT_SIGPENDING": 11,
-    "RLIMIT_MSGQUEUE": 12,
-    "RLIMIT_NICE": 13,
-    "RLIMIT_RTPRIO": 14,
-    "RLIMIT_RTTIME": 15,
-}
-"""Number by name (include/uapi/asm-generic/resource.h)."""
 
 CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
 _NAMESPACE_TYPES: Final = ("mount", "pid", "network", "uts", "ipc", "user", "cgroup", "time")
@@ -52,9 +33,7 @@ _HOOK: Final = record({"path": _ABSOLUTE, "args": _TEXTS, "env": array(_VARIABLE
 _HOOKS: Final = record(
     dict.fromkeys(("prestart", "createRuntime", "createContainer", "startContainer", "poststart", "poststop"), array(_HOOK))
 )
-_ID_MAPPINGS: Final = array(
-    record({"containerID": _UINT32, "hostID": _UINT32, "size": _UINT32}, ("containerID", "hostID", "size"))
-)
+_ID_MAPPINGS: Final = array(record({"containerID": _UINT32, "hostID": _UINT32, "size": _UINT32}, ("containerID", "hostID", "size")))
 _MOUNT: Final = record(
     {
         "destination": text_with(bool, "a path"),
@@ -105,7 +84,7 @@ PROCESS: Final = record(
         "env": array(_VARIABLE),
         "cwd": _ABSOLUTE,
         "capabilities": record(dict.fromkeys(CAPABILITY_SETS, _TEXTS)),
-        "rlimits": array(record({"type": choice(*RLIMITS), "soft": _UINT64, "hard": _UINT64}, ("type", "soft", "hard"))),
+        "rlimits": array(record({"type": choice(*limits.NUMBERS), "soft": _UINT64, "hard": _UINT64}, ("type", "soft", "hard"))),
         "noNewPrivileges": boolean,
         "apparmorProfile": text,
         "selinuxLabel": text,
@@ -199,9 +178,7 @@ _ARCHITECTURES: Final = (
     "SHEB PARISC PARISC64 RISCV64"
 )
 _OPERATOR: Final = choice(*(f"SCMP_CMP_{name}" for name in ("NE", "LT", "LE", "EQ", "GE", "GT", "MASKED_EQ")))
-_ARGUMENT: Final = record(
-    {"index": _UINT32, "value": _UINT64, "valueTwo": _UINT64, "op": _OPERATOR}, ("index", "value", "op")
-)
+_ARGUMENT: Final = record({"index": _UINT32, "value": _UINT64, "valueTwo": _UINT64, "op": _OPERATOR}, ("index", "value", "op"))
 _RULE: Final = record(
     {"names": array(text, least=1), "action": _ACTION, "errnoRet": _UINT32, "args": array(_ARGUMENT)}, ("names", "action")
 )
@@ -209,9 +186,7 @@ _SECCOMP: Final = record(
     {
         "defaultAction": _ACTION,
         "defaultErrnoRet": _UINT32,
-        "flags": array(
-            choice(*(f"SECCOMP_FILTER_FLAG_{name}" for name in ("TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV")))
-        ),
+        "flags": array(choice(*(f"SECCOMP_FILTER_FLAG_{name}" for name in ("TSYNC", "LOG", "SPEC_ALLOW", "WAIT_KILLABLE_RECV")))),
         "listenerPath": _ABSOLUTE,
         "listenerMetadata": text,
         "architectures": array(choice(*(f"SCMP_ARCH_{name}" for name in _ARCHITECTURES.split()))),

@@ -30,7 +30,7 @@ _MOUNTS: Final[list[dict[str, Any]]] = [
     },
 ]
 # The kernel mounts sysfs only for the owner of the network namespace, which the node's is not: the node's own is shown.
-_SYS_OF_NODE: Final = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "rslave", "ro"]}
+_SYS_OF_NODE: Final = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "rslave", "ro", "rro"]}
 
 
 def default_spec(

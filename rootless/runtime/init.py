@@ -12,12 +12,15 @@ import signal
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
-from rootless.errors import CannotInvoke, RlError
-from rootless.linux import filesystems, mounts, namespaces
+from rootless.errors import CannotInvoke
+from rootless.linux import mounts, namespaces
 from rootless.linux.openat2 import open_in_root
 from rootless.linux.process import close_all_except, set_parent_death_signal
 from rootless.linux.sockets import accept_packets, socket
 from rootless.runtime import channel, console, hooks, mounting
+from rootless.runtime.extras import Extras
+from rootless.runtime.mount_flags import PROPAGATIONS
+from rootless.runtime.mount_points import make_folder
 from rootless.runtime.process import SeccompFilter, become, check_command, execute
 
 
@@ -30,6 +33,7 @@ class InitPlan(NamedTuple):
     stdio: tuple[int, int, int] | None  # None: a terminal of its own, or /dev/null for what is not wanted
     single_id: bool
     reaper: bool  # --init: stay as PID 1, forward signals and reap
+    extras: Extras  # what few configs have
     preserved: tuple[int, ...] = ()  # further descriptors that the command gets
     listener: socket | None = None  # where to wait for `start`; None: at the socket of `create`, whose end is then ours, too
     pivot: bool = True  # False: where the root is the initial ramfs, which pivot_root(2) refuses
@@ -101,13 +105,17 @@ def _set_up(plan: InitPlan, sync: socket) -> None:
             namespaces.sethostname(spec["hostname"].encode())
         if spec.get("domainname"):
             namespaces.setdomainname(spec["domainname"].encode())
+    for step in plan.extras.before_mounts:
+        step()
     root = _mount(plan)
     _run_hooks_before_root(plan, sync)
     terminal = _open_terminal(plan, root, sync)
     _change_root(root, pivot=plan.pivot)
-    _write_kernel_settings(root, spec)
     if process["cwd"] != "/":
         _make_working_folder(root, process["cwd"])
+    if spec["linux"].get("rootfsPropagation"):
+        propagation, recursive = PROPAGATIONS[spec["linux"]["rootfsPropagation"]]
+        mounts.set_attributes(root, 0, recursive, "/", propagation)
     if spec["root"].get("readonly"):
         mounts.set_attributes(root, mounts.MOUNT_ATTR_RDONLY, False, "/")
     _connect_streams(plan, root, terminal)
@@ -115,14 +123,14 @@ def _set_up(plan: InitPlan, sync: socket) -> None:
     close_all_except({0, 1, 2, sync.fileno(), *plan.preserved, *({plan.listener.fileno()} if plan.listener else ())})
     for descriptor in plan.preserved:
         os.set_inheritable(descriptor, True)
-    become(process, plan.seccomp_filter, single_id=plan.single_id)
+    become(process, plan.seccomp_filter, single_id=plan.single_id, steps=plan.extras.before_user, sync=sync)
     if plan.listener is not None:
         check_command(process)  # whoever starts it later may see an exit status only
 
 
 def _make_working_folder(root: int, cwd: str) -> None:
     try:
-        mounting.make_folder(root, cwd)
+        make_folder(root, cwd)
     except OSError as error:
         raise CannotInvoke(f'cannot use the working directory "{cwd}": {os.strerror(error.errno or 0)}') from None
 
@@ -131,7 +139,9 @@ def _mount(plan: InitPlan) -> int:
     """Make the mounts below the new root and return a descriptor of it."""
     linux = plan.spec["linux"]
     root = os.open(plan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    mounting.mount_all(root, plan.spec.get("mounts") or (), single_id=plan.single_id)
+    mounting.mount_all(root, plan.spec.get("mounts") or (), single_id=plan.single_id, id_maps=plan.extras.id_maps)
+    for step in plan.extras.after_mounts:
+        step(root)
     mounting.mask(root, linux.get("maskedPaths") or ())
     mounting.make_read_only(root, linux.get("readonlyPaths") or ())
     return root
@@ -162,19 +172,6 @@ def _change_root(root: int, *, pivot: bool) -> None:
         mounts.mount(".", "/", None, mounts.MS_MOVE)
         os.chroot(".")
     os.chdir("/")
-
-
-def _write_kernel_settings(root: int, spec: Mapping[str, Any]) -> None:
-    for key, value in (spec["linux"].get("sysctl") or {}).items():
-        path = f"/proc/sys/{key.replace('.', '/')}"
-        descriptor = open_in_root(root, path, os.O_WRONLY | os.O_NOFOLLOW)
-        try:
-            # CVE-2025-52881: a volume over /proc, or a link of another container's that shares it, may lead to another file.
-            if filesystems.type_of(descriptor) != filesystems.PROC:
-                raise RlError(f"cannot set {key}: {path} of the container is not the kernel's", "mount nothing over /proc")
-            os.write(descriptor, str(value).encode("ascii"))
-        finally:
-            os.close(descriptor)
 
 
 def _connect_streams(plan: InitPlan, root: int, terminal: console.Terminal | None) -> None:

@@ -8,6 +8,7 @@ Theory of operation. S is the session process that calls `create`; E enters; X i
                                fork -------------------------------> terminal, user, capabilities, seccomp
       <------- created (PID) -- exits
       <------- console [master] -------------------------------------
+      <------- listener [descriptor] (only of a filter that asks) ---
       <------- end of file (close on exec), or error ----------------
 
 E closes itself before it enters, because the container's root could open a process that is there. X becomes S's child, a subreaper.
@@ -15,7 +16,8 @@ E closes itself before it enters, because the container's root could open a proc
 
 import contextlib
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import InUse
@@ -23,9 +25,10 @@ from rootless.linux import namespaces
 from rootless.linux.process import close_all_except, pid_of
 from rootless.linux.sockets import packet_pair, socket
 from rootless.runtime import channel, console
+from rootless.runtime.extras import Step, load_process
 from rootless.runtime.interpreter import check_protected
 from rootless.runtime.isolation import close_interpreter
-from rootless.runtime.process import SeccompFilter, become, complete, completion, execute
+from rootless.runtime.process import SeccompFilter, become, complete, completion, execute, refuse_listener
 from rootless.runtime.users import resolve
 
 
@@ -39,6 +42,8 @@ class JoinPlan(NamedTuple):
     seccomp_filter: SeccompFilter | None
     stdio: tuple[int, int, int] | None  # None: a terminal of its own; -1: /dev/null
     preserved: tuple[int, ...] = ()  # further descriptors that the process gets
+    linux: Mapping[str, Any] = MappingProxyType({})  # of the container's config
+    on_listener: Callable[[int, int], None] = refuse_listener  # takes the process's PID and the listener of its filter
 
 
 class Joined(NamedTuple):
@@ -59,14 +64,20 @@ def create(plan: JoinPlan) -> Joined:
     if entering == 0:
         _enter(plan, theirs)
     theirs.close()
-    pid, master = -1, None
+    pid, master, listener = -1, None, -1
     while True:
+        if listener >= 0 and pid >= 0:
+            plan.on_listener(pid, listener)
+            os.close(listener)
+            listener = -1
         message = channel.receive(ours)
         if message.event == "created":
             pid = message.fields["pid"]
             os.waitpid(entering, 0)
         elif message.event == "console":
             (master,) = message.descriptors
+        elif message.event == "listener":
+            (listener,) = message.descriptors
         elif message.event == "error":
             _reap(pid if pid >= 0 else entering)
             raise channel.to_exception(message)
@@ -89,11 +100,12 @@ def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
         flags = _foreign_namespaces(plan.entry_pidfd)
         keep = {0, 1, 2, plan.entry_pidfd, sync.fileno(), *plan.preserved}
         close_all_except(keep | {descriptor for descriptor in plan.stdio or () if descriptor >= 0})
+        steps = load_process(plan.process, plan.linux, plan.seccomp_filter.flags if plan.seccomp_filter else 0)
         close_interpreter()
         namespaces.setns(plan.entry_pidfd, flags)
         pid = os.fork()
         if pid == 0:
-            _be_process(plan, sync, enters_user_namespace=bool(flags & namespaces.NEWUSER))
+            _be_process(plan, steps, sync, enters_user_namespace=bool(flags & namespaces.NEWUSER))
         channel.send(sync, "created", pid=pid)
     except ProcessLookupError:
         channel.send_error(sync, InUse("the container has ended"), "")
@@ -115,7 +127,7 @@ def _foreign_namespaces(pidfd: int) -> int:
     return flags
 
 
-def _be_process(plan: JoinPlan, sync: socket, *, enters_user_namespace: bool) -> NoReturn:
+def _be_process(plan: JoinPlan, steps: list[Step], sync: socket, *, enters_user_namespace: bool) -> NoReturn:
     """Be X."""
     try:
         os.setsid()
@@ -132,7 +144,7 @@ def _be_process(plan: JoinPlan, sync: socket, *, enters_user_namespace: bool) ->
         close_all_except({0, 1, 2, sync.fileno(), *plan.preserved})
         for descriptor in plan.preserved:
             os.set_inheritable(descriptor, True)
-        become(process, plan.seccomp_filter, single_id=single_id)
+        become(process, plan.seccomp_filter, single_id=single_id, steps=steps, sync=sync)
         execute(process, die_with_parent=False, still_wanted=lambda: True)
     except Exception as error:  # as above
         channel.send_error(sync, error, "cannot execute in the container")

@@ -11,6 +11,7 @@ from rootless.linux.process import ProcessId, identify, pid_of
 from rootless.linux.sockets import packet_pair, socket
 from rootless.runtime import channel, stage
 from rootless.runtime.interpreter import check_protected
+from rootless.runtime.process import refuse_listener
 from rootless.runtime.stage import StagePlan
 
 
@@ -31,6 +32,7 @@ class Watcher(NamedTuple):
     on_root: Callable[[list[int]], None]
     on_network: Callable[[list[int]], None]
     on_mounted: Callable[[ProcessId], dict[str, Any]] = lambda _init: {}  # runs hooks; returns the OCI state for init's own
+    on_listener: Callable[[int, int], None] = refuse_listener  # takes init's PID and the listener of its seccomp filter
 
 
 def create(
@@ -80,6 +82,7 @@ class _Progress:
         self._init: ProcessId | None = None
         self._ready = False
         self._mounted = False  # and waits for our hooks
+        self._listener = -1  # of the filter, to be handed on
         self._pidfd = -1
         self._master: int | None = None
         self._known: dict[str, Any] = {}
@@ -97,6 +100,8 @@ class _Progress:
                 self._note_created(message)
             elif message.event == "console":
                 (self._master,) = message.descriptors
+            elif message.event == "listener":
+                (self._listener,) = message.descriptors
             elif message.event == "mounted":
                 self._mounted = True
             elif message.event == "ready":
@@ -105,10 +110,21 @@ class _Progress:
                 raise channel.to_exception(message)
             else:
                 raise RlError("the container's init ended before it was ready")
-            if self._mounted and self._init is not None:
-                self._mounted = False
-                channel.send(self._sync, "hooked", state=watcher.on_mounted(self._init))
+            if self._init is not None:
+                self._serve(watcher, self._init)
         return self._finish()
+
+    def _serve(self, watcher: Watcher, init: ProcessId) -> None:
+        """Do what init waits for, now that we know who it is."""
+        if self._mounted:
+            self._mounted = False
+            channel.send(self._sync, "hooked", state=watcher.on_mounted(init))
+        if self._listener >= 0:
+            listener, self._listener = self._listener, -1
+            try:
+                watcher.on_listener(init.pid, listener)
+            finally:
+                os.close(listener)
 
     def _note_created(self, message: channel.Message) -> None:
         (self._pidfd,) = message.descriptors
@@ -138,6 +154,8 @@ class _Progress:
             os.close(self._pidfd)
         if self._master is not None:
             os.close(self._master)
+        if self._listener >= 0:
+            os.close(self._listener)
         self._reap()
         reap_orphans()
 

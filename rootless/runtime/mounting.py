@@ -1,101 +1,63 @@
 """The mounts of a container's root, made before the change of root, in the container's user and mount namespaces.
 
-Every destination is opened with openat2 inside the new root (RESOLVE_IN_ROOT, no magic links), made where it is missing, and
-mounted upon by descriptor: a symbolic link of the image cannot lead a mount elsewhere, whenever it is put there.
+Every destination is a descriptor inside the new root (`mount_points`): nothing of the image can lead a mount elsewhere.
 """
 
 import errno
 import os
 import stat
 from collections.abc import Mapping, Sequence
-from typing import Any, Final, NamedTuple
+from typing import Any, Final
 
 from rootless.errors import InvalidInput, RlError
 from rootless.linux import mounts
 from rootless.linux.openat2 import open_in_root
+from rootless.runtime import devices
+from rootless.runtime.mount_flags import Change, MountOptions, parse_options
+from rootless.runtime.mount_points import open_if_there, open_target
 
-# OCI and mount(8) option -> (MS_* flag to set, MS_* flag to clear).
-_FLAG_OPTIONS: Final = {
-    "ro": (mounts.MS_RDONLY, 0),
-    "rw": (0, mounts.MS_RDONLY),
-    "nosuid": (mounts.MS_NOSUID, 0),
-    "suid": (0, mounts.MS_NOSUID),
-    "nodev": (mounts.MS_NODEV, 0),
-    "dev": (0, mounts.MS_NODEV),
-    "noexec": (mounts.MS_NOEXEC, 0),
-    "exec": (0, mounts.MS_NOEXEC),
-    "relatime": (mounts.MS_RELATIME, 0),
-    "strictatime": (mounts.MS_STRICTATIME, 0),
-    "bind": (mounts.MS_BIND, 0),
-    "rbind": (mounts.MS_BIND | mounts.MS_REC, 0),
+_DEV: Final = "/dev"
+# Flags as statvfs(3) shows them -> as mount_setattr(2) takes them; the access-time field is apart.
+_SHOWN_FLAGS: Final = {
+    1: mounts.MOUNT_ATTR_RDONLY,
+    2: mounts.MOUNT_ATTR_NOSUID,
+    4: mounts.MOUNT_ATTR_NODEV,
+    8: mounts.MOUNT_ATTR_NOEXEC,
+    2048: mounts.MOUNT_ATTR_NODIRATIME,
+    8192: mounts.MOUNT_ATTR_NOSYMFOLLOW,
 }
-_PROPAGATIONS: Final = {
-    "private": (mounts.MS_PRIVATE, False),
-    "rprivate": (mounts.MS_PRIVATE, True),
-    "slave": (mounts.MS_SLAVE, False),
-    "rslave": (mounts.MS_SLAVE, True),
-    "shared": (mounts.MS_SHARED, False),
-    "rshared": (mounts.MS_SHARED, True),
-}
-_ATTRIBUTES: Final = {
-    mounts.MS_RDONLY: mounts.MOUNT_ATTR_RDONLY,
-    mounts.MS_NOSUID: mounts.MOUNT_ATTR_NOSUID,
-    mounts.MS_NODEV: mounts.MOUNT_ATTR_NODEV,
-    mounts.MS_NOEXEC: mounts.MOUNT_ATTR_NOEXEC,
-}
+_SHOWN_NOATIME: Final = 1024
+_SHOWN_RELATIME: Final = 4096
+# File systems that the kernel mounts only for the owner of a namespace that is the node's here: the node's own is shown.
+_OF_NODE: Final = {"sysfs": "/sys", "mqueue": "/dev/mqueue"}
 _KERNEL_OWN: Final = ("proc", "sysfs")
-_MAX_LINKS: Final = 40  # as the kernel's own limit, path_resolution(7)
-_DEVICES: Final = ("null", "zero", "full", "random", "urandom", "tty")
-_DEVICE_LINKS: Final = {
-    "fd": "/proc/self/fd",
-    "stdin": "/proc/self/fd/0",
-    "stdout": "/proc/self/fd/1",
-    "stderr": "/proc/self/fd/2",
-    "core": "/proc/kcore",
-    "ptmx": "pts/ptmx",
-}
 
 
-class MountOptions(NamedTuple):
-    """Options of one OCI mount, taken apart."""
-
-    flags: int
-    propagation: int
-    propagation_recursive: bool
-    data: str
-
-
-def parse_options(options: Sequence[str]) -> MountOptions:
-    """Take the options of an OCI mount apart; what is no flag and no propagation goes to the file system as data."""
-    flags = propagation = 0
-    recursive = False
-    data = []
-    for option in options:
-        if option in _FLAG_OPTIONS:
-            setting, clearing = _FLAG_OPTIONS[option]
-            flags = flags & ~clearing | setting
-        elif option in _PROPAGATIONS:
-            propagation, recursive = _PROPAGATIONS[option]
-        else:
-            data.append(option)
-    return MountOptions(flags, propagation, recursive, ",".join(data))
-
-
-def mount_all(root: int, requests: Sequence[Mapping[str, Any]], *, single_id: bool) -> None:
-    """Make all mounts of an OCI config in order below the directory that the descriptor `root` refers to.
+def mount_all(
+    root: int, requests: Sequence[Mapping[str, Any]], *, single_id: bool, id_maps: Mapping[int, int] | None = None
+) -> None:
+    """Make all mounts of an OCI config in order below the directory that the descriptor `root` refers to, and the devices of /dev.
 
     `single_id`: only one ID is mapped, so options that name a group are left out (the kernel refuses them).
+    `id_maps`: by the number of the mount, the descriptor of the user namespace that maps its IDs.
     """
-    for request in requests:
-        destination = request["destination"]
+    for index, request in enumerate(requests):
         options = parse_options(request.get("options") or ())
+        kind = request.get("type")
         try:
-            if options.flags & mounts.MS_BIND:
-                _bind(root, request["source"], destination, options)
+            if options.flags & mounts.MS_REMOUNT:
+                _remount(root, request["destination"], options)
+            elif options.flags & mounts.MS_BIND or kind == "bind":
+                _bind(root, request, options, (id_maps or {}).get(index))
             else:
-                _mount_new(root, request, options, single_id=single_id)
+                _mount_new(root, request, options, (id_maps or {}).get(index), single_id=single_id)
         except OSError as error:
             raise _explained(error, request) from error
+        if kind == "tmpfs" and request["destination"] == _DEV:
+            devices.make_defaults(root)
+    if all(os.path.normpath(request["destination"]) != _DEV for request in requests):
+        devices.make_defaults(root)
+    _make_read_only_later(root, requests)
 
 
 def _explained(error: OSError, request: Mapping[str, Any]) -> RlError:
@@ -104,53 +66,121 @@ def _explained(error: OSError, request: Mapping[str, Any]) -> RlError:
         return InvalidInput(f"cannot mount {source} at {destination}: the source does not exist", "create it first")
     hint = None
     if error.errno in (errno.EINVAL, errno.ENOTDIR):  # from move_mount(2) and from mount(2)
-        hint = "a folder can be mounted upon a folder only, and a file upon a file"
+        hint = "a folder can be mounted upon a folder only, and a file upon a file; see also the mount's options"
     elif error.errno == errno.ELOOP:
         hint = "the image has symbolic links there that lead in a circle, or that must not be followed"
+    elif error.errno == errno.EPERM:
+        hint = "the kernel keeps such a mount, or a flag of the node's mount that is locked, from a user's container"
     return RlError(f"cannot mount {source or request.get('type')} at {destination}: {error.strerror}", hint)
 
 
-def _bind(root: int, source: str, destination: str, options: MountOptions) -> None:
+def _bind(root: int, request: Mapping[str, Any], options: MountOptions, id_map: int | None) -> None:
+    destination = request["destination"]
+    if not request.get("source"):
+        raise InvalidInput(f"cannot mount at {destination}: a bind mount needs a source")
+    if options.data:
+        raise InvalidInput(
+            f"cannot mount {request['source']} at {destination}: unknown option {options.data.split(',')[0]}",
+            "a bind mount has no options of a file system",
+        )
     recursive = bool(options.flags & mounts.MS_REC)
-    tree = mounts.clone_tree(source, recursive)
+    tree = mounts.clone_tree(request["source"], recursive)
     try:
-        is_folder = stat.S_ISDIR(os.fstat(tree).st_mode)
-        _set_attributes(tree, options, destination, recursive=recursive)
-        target = open_target(root, destination, is_folder=is_folder)
-        try:
-            mounts.attach_tree(tree, target, destination)
-        finally:
-            os.close(target)
+        _set_options(tree, options, destination, id_map, propagations=options.propagations or ((mounts.MS_PRIVATE, True),))
+        _attach(root, tree, destination)
     finally:
         os.close(tree)
 
 
-def _set_attributes(tree: int, options: MountOptions, destination: str, *, recursive: bool) -> None:
-    attributes = 0
-    for flag, attribute in _ATTRIBUTES.items():
-        if options.flags & flag:
-            attributes |= attribute
-    mounts.set_attributes(tree, 0, True, destination, options.propagation or mounts.MS_PRIVATE)
-    if attributes:
-        mounts.set_attributes(tree, attributes, recursive and attributes == mounts.MOUNT_ATTR_RDONLY, destination)
+def _attach(root: int, tree: int, destination: str) -> None:
+    target = open_target(root, destination, is_folder=stat.S_ISDIR(os.fstat(tree).st_mode))
+    try:
+        mounts.attach_tree(tree, target, destination)
+    finally:
+        os.close(target)
 
 
-def _mount_new(root: int, request: Mapping[str, Any], options: MountOptions, *, single_id: bool) -> None:
-    kind, destination = request["type"], request["destination"]
+def _set_options(
+    tree: int, options: MountOptions, destination: str, id_map: int | None, propagations: tuple[tuple[int, bool], ...]
+) -> None:
+    """Give a mount its own flags, those for all below it, its ID map and its propagation."""
+    _change(tree, options.own, False, destination)
+    _change(tree, options.recursive, True, destination)
+    if id_map is not None:
+        _map_ids(tree, options, destination, id_map)
+    for propagation, recursive in propagations:
+        mounts.set_attributes(tree, 0, recursive, destination, propagation)
+
+
+def _map_ids(tree: int, options: MountOptions, destination: str, id_map: int) -> None:
+    try:
+        mounts.set_attributes(tree, mounts.MOUNT_ATTR_IDMAP, options.id_map == "ridmap", destination, id_map=id_map)
+    except OSError as error:
+        raise RlError(
+            f"cannot map the IDs of the mount at {destination}: {os.strerror(error.errno or 0)}",
+            "the kernel maps IDs for the owner of a file system only: in a user's container for what it mounted itself (tmpfs)",
+        ) from None
+
+
+def _change(tree: int, change: Change, recursive: bool, destination: str) -> None:
+    """Set and clear flags of a mount; a flag that is locked and should be cleared stays, as in runc and crun.
+
+    A mount that comes from a more privileged namespace has its flags locked (mount_namespaces(7)): nosuid of the node's /tmp stays
+    nosuid, although engines write `suid` or `rw` as a matter of course.
+    """
+    if change == (0, 0):
+        return
+    try:
+        mounts.set_attributes(tree, change.setting, recursive, destination, clear=change.clearing)
+    except OSError as error:
+        if error.errno != errno.EPERM:
+            raise
+        possible = _without_locked(change, os.fstatvfs(tree).f_flag)
+        if possible == change:
+            raise
+        mounts.set_attributes(tree, possible.setting, recursive, destination, clear=possible.clearing)
+
+
+def _without_locked(change: Change, shown: int) -> Change:
+    """Return what is left of a change to a mount whose flags are all locked, when its flags are `shown` by statvfs(3)."""
+    setting, clearing = change
+    for flag, attribute in _SHOWN_FLAGS.items():
+        if shown & flag:
+            clearing &= ~attribute
+    atime = mounts.MOUNT_ATTR_STRICTATIME
+    if shown & _SHOWN_NOATIME:
+        atime = mounts.MOUNT_ATTR_NOATIME
+    elif shown & _SHOWN_RELATIME:
+        atime = mounts.MOUNT_ATTR_RELATIME
+    if clearing & mounts.MOUNT_ATTR__ATIME and setting & mounts.MOUNT_ATTR__ATIME == atime:
+        setting, clearing = setting & ~mounts.MOUNT_ATTR__ATIME, clearing & ~mounts.MOUNT_ATTR__ATIME
+    return Change(setting, clearing)
+
+
+def _mount_new(root: int, request: Mapping[str, Any], options: MountOptions, id_map: int | None, *, single_id: bool) -> None:
+    kind, destination = request.get("type"), request["destination"]
+    if not kind:
+        raise InvalidInput(f"cannot mount at {destination}: neither a type nor the option bind is given")
     data = options.data
     if single_id:
         data = ",".join(option for option in data.split(",") if not option.startswith("gid="))
+    flags = options.flags & ~mounts.MS_REC
+    if _is_filled_later(request, options):
+        flags &= ~mounts.MS_RDONLY
     target = _open_kernel_point(root, destination) if kind in _KERNEL_OWN else open_target(root, destination, is_folder=True)
+    below = open_in_root(root, destination, os.O_RDONLY | os.O_DIRECTORY) if options.copy_up else -1
     try:
-        point = f"/proc/self/fd/{target}"
-        if kind == "cgroup":
-            _mount_cgroup(point, options.flags)
-            return
-        mounts.mount(request.get("source") or kind, point, kind, options.flags, data or None)
+        _mount_kind(kind, request.get("source") or kind, f"/proc/self/fd/{target}", flags, data)
+        if options.recursive != (0, 0) or options.propagations or id_map is not None:
+            _set_options_of_new(root, destination, options, id_map)
+        if options.copy_up:
+            from rootless.runtime import copy_up  # rare: loaded already, before the interpreter was closed (`extras`)
+
+            copy_up.copy_tree(below, root, destination)
     finally:
         os.close(target)
-    if kind == "tmpfs" and destination == "/dev":
-        populate_dev(root)
+        if below >= 0:
+            os.close(below)
 
 
 def _open_kernel_point(root: int, destination: str) -> int:
@@ -166,114 +196,76 @@ def _open_kernel_point(root: int, destination: str) -> int:
     raise InvalidInput(f"cannot mount {destination}: the image has no folder there, but something else", "make the image anew")
 
 
-def _mount_cgroup(point: str, flags: int) -> None:
-    """Mount the version 2 tree; where the kernel keeps that from us, the folder stays empty, as in Docker without cgroups."""
+def _mount_kind(kind: str, source: str, point: str, flags: int, data: str) -> None:
     try:
-        mounts.mount("cgroup", point, "cgroup2", flags)
-    except OSError as error:
-        if error.errno not in (errno.EPERM, errno.EBUSY, errno.ENODEV):
-            raise
-
-
-def populate_dev(root: int) -> None:
-    """Fill the new /dev with the node's harmless devices, bound one by one, and the usual links."""
-    dev = open_in_root(root, "dev", os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        for name in _DEVICES:
-            tree = mounts.clone_tree(f"/dev/{name}", recursive=False)
-            target = os.open(name, os.O_CREAT | os.O_EXCL | os.O_RDONLY | os.O_CLOEXEC, 0o666, dir_fd=dev)
-            mounts.attach_tree(tree, target, f"/dev/{name}")
-            os.close(target)
-            os.close(tree)
-        for name, target_path in _DEVICE_LINKS.items():
-            os.symlink(target_path, name, dir_fd=dev)
-    finally:
-        os.close(dev)
-
-
-def open_target(root: int, destination: str, *, is_folder: bool, flags: int = 0) -> int:
-    """Return an O_PATH descriptor of a mount's destination, made with its folders where the image lacks it.
-
-    A symbolic link to nothing has its target made, inside the root: images have /etc/resolv.conf as one into /run.
-    """
-    for _link in range(_MAX_LINKS):
-        try:
-            return open_in_root(root, destination, os.O_PATH | flags)
-        except FileNotFoundError:
-            destination = _make_target(root, destination, is_folder=is_folder)
-    raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), destination)
-
-
-def _make_target(root: int, destination: str, *, is_folder: bool) -> str:
-    """Make the last component of a destination with the folders above it; returns where a link in its place leads instead."""
-    folder, _, name = destination.rstrip("/").rpartition("/")
-    parent = _make_folders(root, folder)
-    try:
-        link = _link_target(parent, name)
-        if link is not None:
-            return link if link.startswith("/") else f"{folder}/{link}"
-        if name in (".", ".."):
-            return destination  # of a link; the folders above it are what was missing
-        if is_folder:
-            os.mkdir(name, 0o755, dir_fd=parent)
+        if kind in ("cgroup", "cgroup2"):
+            mounts.mount("cgroup", point, "cgroup2", flags)
         else:
-            os.close(os.open(name, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o644, dir_fd=parent))
-    finally:
-        os.close(parent)
-    return destination
-
-
-def _link_target(folder: int, name: str) -> str | None:
-    """Return where a symbolic link leads, or None for anything else, or nothing, under that name."""
-    try:
-        return os.readlink(name, dir_fd=folder)
+            mounts.mount(source, point, kind, flags, data or None)
     except OSError as error:
-        if error.errno not in (errno.EINVAL, errno.ENOENT):
+        if kind in ("cgroup", "cgroup2"):
+            # Where the kernel keeps the tree from us, the folder stays empty, as in Docker without cgroups.
+            if error.errno not in (errno.EPERM, errno.EBUSY, errno.ENODEV):
+                raise
+        elif error.errno == errno.EPERM and kind in _OF_NODE:
+            mounts.mount(_OF_NODE[kind], point, None, mounts.MS_BIND | mounts.MS_REC)
+            if flags & mounts.MS_RDONLY:
+                tree = os.open(point, os.O_PATH | os.O_CLOEXEC)
+                mounts.set_attributes(tree, mounts.MOUNT_ATTR_RDONLY, True, point)
+                os.close(tree)
+        else:
             raise
-        return None
 
 
-def make_folder(root: int, path: str) -> None:
-    """Make a folder with its parents inside the root, as mkdir -p does."""
-    os.close(_make_folders(root, path.strip("/")))
+def _set_options_of_new(root: int, destination: str, options: MountOptions, id_map: int | None) -> None:
+    """Do to a new mount what mount(2) did not; IDs can be mapped only of a mount that nobody has seen yet, so of a copy of it."""
+    mounted = open_in_root(root, destination, os.O_PATH)
+    try:
+        if id_map is not None:
+            tree = mounts.clone_tree("", recursive=False, directory=mounted)
+            _map_ids(tree, options, destination, id_map)
+            mounts.unmount(f"/proc/self/fd/{mounted}", mounts.MNT_DETACH)
+            _attach(root, tree, destination)
+            os.close(mounted)
+            mounted = tree
+        _set_options(mounted, options, destination, None, options.propagations)
+    finally:
+        os.close(mounted)
 
 
-def _make_folders(root: int, path: str) -> int:
-    """Return a descriptor of `path` below the root, making what is missing, one component at a time."""
-    current = open_in_root(root, ".", os.O_RDONLY | os.O_DIRECTORY)
-    walked, links = "", 0
-    ahead = path.split("/")[::-1]
-    while ahead:
-        component = ahead.pop()
-        if component in ("", "."):
+def _is_filled_later(request: Mapping[str, Any], options: MountOptions) -> bool:
+    """Tell whether a new file system cannot be read-only from the start."""
+    return options.copy_up or request["destination"] == _DEV
+
+
+def _make_read_only_later(root: int, requests: Sequence[Mapping[str, Any]]) -> None:
+    for request in requests:
+        asked = request.get("options") or ()
+        if "ro" not in asked:
             continue
-        link = None
-        try:
-            following = open_in_root(root, f"{walked}/{component}", os.O_RDONLY | os.O_DIRECTORY)
-        except FileNotFoundError:
-            link = _link_target(current, component)
-            if link is None:
-                os.mkdir(component, 0o755, dir_fd=current)
-                following = open_in_root(root, f"{walked}/{component}", os.O_RDONLY | os.O_DIRECTORY)
-            else:
-                following = open_in_root(root, "/" if link.startswith("/") else walked or "/", os.O_RDONLY | os.O_DIRECTORY)
-        os.close(current)
-        current = following
-        if link is None:
-            walked = f"{walked}/{component}"
+        options = parse_options(asked)
+        if options.flags & (mounts.MS_BIND | mounts.MS_REMOUNT) or not _is_filled_later(request, options):
             continue
-        links += 1
-        if links == _MAX_LINKS:
-            raise OSError(errno.ELOOP, os.strerror(errno.ELOOP), path)
-        walked = "" if link.startswith("/") else walked
-        ahead.extend(link.split("/")[::-1])
-    return current
+        mounted = open_in_root(root, request["destination"], os.O_PATH)
+        mounts.set_attributes(mounted, mounts.MOUNT_ATTR_RDONLY, False, request["destination"])
+        os.close(mounted)
+
+
+def _remount(root: int, destination: str, options: MountOptions) -> None:
+    """Change the options of what is mounted there: those of the mount, or with data those of its file system, too."""
+    mounted = open_in_root(root, destination, os.O_PATH)
+    try:
+        if options.data and not options.flags & mounts.MS_BIND:
+            mounts.mount(None, f"/proc/self/fd/{mounted}", None, options.flags, options.data)
+        _set_options(mounted, options, destination, None, options.propagations)
+    finally:
+        os.close(mounted)
 
 
 def mask(root: int, paths: Sequence[str]) -> None:
     """Hide paths: a file by /dev/null, a folder by an empty read-only tmpfs; what is not there needs nothing."""
     for path in paths:
-        target = _open_if_there(root, path)
+        target = open_if_there(root, path)
         if target is None:
             continue
         try:
@@ -290,7 +282,7 @@ def mask(root: int, paths: Sequence[str]) -> None:
 def make_read_only(root: int, paths: Sequence[str]) -> None:
     """Bind each path upon itself, read-only with all below it; what is not there needs nothing."""
     for path in paths:
-        target = _open_if_there(root, path)
+        target = open_if_there(root, path)
         if target is None:
             continue
         try:
@@ -300,10 +292,3 @@ def make_read_only(root: int, paths: Sequence[str]) -> None:
             os.close(tree)
         finally:
             os.close(target)
-
-
-def _open_if_there(root: int, path: str) -> int | None:
-    try:
-        return open_in_root(root, path, os.O_PATH)
-    except (FileNotFoundError, NotADirectoryError, PermissionError):
-        return None

@@ -6,19 +6,17 @@ so both come before the change of user; the parent-death signal is cleared by th
 
 import errno
 import os
-import resource
 import signal
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Final, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final, NamedTuple, NoReturn
 
-from rootless.errors import CannotInvoke, CommandNotFound, NodeLacks
+from rootless.errors import CannotInvoke, CommandNotFound, InvalidInput, NodeLacks
 from rootless.linux import capabilities, keyrings, seccomp
 from rootless.linux.process import set_parent_death_signal
+from rootless.linux.sockets import socket
 from rootless.runtime.security import oci_capabilities
 from rootless.runtime.users import ContainerUser
 
-_CAPABILITY_SETS: Final = ("bounding", "effective", "permitted", "inheritable", "ambient")
-_RLIMIT_PREFIX: Final = "RLIMIT_"
 _HINTS: Final = {
     errno.EACCES: "the file is not executable for the container's user, or is a directory",
     errno.ENOEXEC: "a script needs a first line such as #!/bin/sh; a program must be of this machine's architecture",
@@ -33,34 +31,79 @@ class SeccompFilter:
         self.program = program
         self.flags = flags
 
-    def install(self) -> None:
-        """Install the filter in the calling thread."""
-        seccomp.install(self.program, self.flags)
+    def install(self, sync: socket | None) -> None:
+        """Install the filter in the calling thread; a listener of it goes to the starter over `sync`."""
+        if self.flags & seccomp.FILTER_FLAG_NEW_LISTENER:
+            from rootless.runtime import seccomp_listener  # rare: loaded already, before the interpreter was closed (`extras`)
+
+            assert sync is not None
+            seccomp_listener.install(self.program, self.flags, sync)
+        else:
+            seccomp.install(self.program, self.flags)
 
 
-def become(process: Mapping[str, Any], seccomp_filter: SeccompFilter | None, *, single_id: bool) -> None:
-    """Take on what an OCI `process` says of limits, user, capabilities and seccomp; all but the working folder and execve."""
-    for limit in process.get("rlimits") or ():
-        number = getattr(resource, _RLIMIT_PREFIX + limit["type"].removeprefix(_RLIMIT_PREFIX))
-        resource.setrlimit(number, (limit["soft"], limit["hard"]))
+def refuse_listener(_pid: int, _listener: int) -> None:
+    """Take the listener of a process's filter where nobody is there to answer it. Raises `InvalidInput`."""
+    raise InvalidInput("the seccomp profile has SCMP_ACT_NOTIFY, and there is no agent to notify", "use another action")
+
+
+class _Masks(NamedTuple):
+    """The five sets of a process as bit masks."""
+
+    bounding: int
+    effective: int
+    permitted: int
+    inheritable: int
+    ambient: int
+
+
+def become(
+    process: Mapping[str, Any],
+    seccomp_filter: SeccompFilter | None,
+    *,
+    single_id: bool,
+    steps: Iterable[Callable[[], None]] = (),
+    sync: socket | None = None,
+) -> None:
+    """Take on what an OCI `process` says of user, capabilities and seccomp; all but the working folder and execve.
+
+    `steps` are what else there is to do with every capability (`extras.Extras.before_user`); `sync` takes a filter's listener.
+    """
+    for step in steps:
+        step()
     _leave_session_keyring(seccomp_filter)
     no_new_privileges = bool(process.get("noNewPrivileges"))
     if no_new_privileges:
         seccomp.set_no_new_privs()
     elif seccomp_filter is not None:
-        seccomp_filter.install()
-    sets = process.get("capabilities") or {}
-    masks = {name: capabilities.to_mask(sets.get(name) or ()) for name in _CAPABILITY_SETS}
-    capabilities.limit_bounding(masks["bounding"])
+        seccomp_filter.install(sync)
+    masks = _grantable(process.get("capabilities") or {})
+    capabilities.limit_bounding(masks.bounding)
+    keeps = process["user"]["uid"] != 0 and bool(masks.permitted | masks.inheritable)
+    if keeps:
+        capabilities.keep_over_change_of_user()
     _change_user(process["user"], single_id=single_id)
-    if process["user"]["uid"] == 0:  # for others the change of user has cleared all three
-        capabilities.set_process(masks["effective"], masks["permitted"], masks["inheritable"])
-    # The kernel takes only ambient capabilities that are permitted and inheritable; configs of runc's name others as well.
-    ambient = masks["ambient"] & masks["inheritable"] & masks["permitted"]
-    if ambient:
-        capabilities.set_ambient(ambient)
+    if keeps or process["user"]["uid"] == 0:  # for others the change of user has cleared all three
+        capabilities.set_process(masks.effective, masks.permitted, masks.inheritable)
+    if masks.ambient:
+        capabilities.set_ambient(masks.ambient)
     if no_new_privileges and seccomp_filter is not None:
-        seccomp_filter.install()
+        seccomp_filter.install(sync)
+
+
+def _grantable(sets: Mapping[str, Sequence[str]]) -> _Masks:
+    """Return what the kernel can grant of the five sets: it refuses the whole of a set for one that it cannot (capabilities(7)).
+
+    Names that no kernel knows are left out: whoever read the config has warned of them.
+    """
+
+    def mask(name: str) -> int:
+        return capabilities.to_mask(one for one in sets.get(name) or () if one in capabilities.NUMBERS)
+
+    bounding, permitted = mask("bounding"), mask("permitted")
+    inheritable = mask("inheritable") & bounding
+    # Configs of runc's name ambient ones that are not inheritable.
+    return _Masks(bounding, mask("effective") & permitted, permitted, inheritable, mask("ambient") & inheritable & permitted)
 
 
 def _leave_session_keyring(seccomp_filter: SeccompFilter | None) -> None:

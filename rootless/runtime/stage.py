@@ -23,6 +23,7 @@ well; I is init.
     runs hooks
       ------------- hooked -----------------------------------------------------------> hooks; change of root; terminal
       <------------ console [master] --------------------------------------------------
+      <------------ listener [descriptor] (only of a filter that asks) -----------------
       <------------ ready -------------------------------------------------------------
     reaps O and T
       ------------- start ------------------------------------------------------------> parent-death signal; execve
@@ -43,6 +44,7 @@ from rootless.linux.process import close_all_except, set_command_line, set_name
 from rootless.linux.sockets import socket
 from rootless.namespaces.parent import current_maps_are_single
 from rootless.runtime import channel, entering, init
+from rootless.runtime.extras import load as load_extras
 from rootless.runtime.isolation import close_interpreter
 from rootless.runtime.process import SeccompFilter, complete, completion
 from rootless.runtime.users import resolve
@@ -145,6 +147,7 @@ def _resolve_user(plan: StagePlan) -> dict[str, Any]:
 
 def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
     spec = {**plan.spec, "process": complete(plan.spec["process"], known)}
+    extras = load_extras(spec, plan.seccomp_filter.flags if plan.seccomp_filter else 0)
     init_plan = init.InitPlan(
         spec,
         plan.root,
@@ -152,11 +155,14 @@ def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
         plan.stdio,
         current_maps_are_single(),
         plan.reaper,
+        extras,
         plan.preserved,
         plan.listener,
         plan.pivot,
     )
     namespaces.unshare(entering.flags_of(entering.new_types(spec), entering.BEFORE_FORK))
+    for step in extras.after_unshare:
+        step()
     set_name(b"rl-init")
     set_command_line(b"rl init")
     close_interpreter()

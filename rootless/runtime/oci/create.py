@@ -175,7 +175,13 @@ def _watcher(record: Record, spec: Mapping[str, Any], environ: Mapping[str, str]
             hooks.run_all(spec, point, json.dumps(state).encode(), environ)
         return state
 
-    return Watcher(lambda: None, _close_all, _close_all, on_mounted)
+    def on_listener(pid: int, listener: int) -> None:
+        from rootless.runtime.oci import seccomp_agent  # rare
+
+        state = {**oci_state(record, "creating"), "pid": pid}
+        seccomp_agent.send(spec["linux"]["seccomp"], listener, pid, state)
+
+    return Watcher(lambda: None, _close_all, _close_all, on_mounted, on_listener)
 
 
 def _close_all(descriptors: list[int]) -> None:

@@ -7,11 +7,10 @@ from typing import Any, NamedTuple
 from rootless.errors import InUse, InvalidInput
 from rootless.linux import capabilities
 from rootless.linux.process import become_subreaper, open_pidfd
-from rootless.runtime import join
+from rootless.runtime import config, join
 from rootless.runtime.oci import console_socket
-from rootless.runtime.oci.bundle import check_process, read_json
 from rootless.runtime.oci.create import load_filter, preserved_descriptors, write_pid_file
-from rootless.runtime.oci.state import Folder, status
+from rootless.runtime.oci.state import Folder, oci_state, status
 
 _CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable")
 
@@ -60,7 +59,15 @@ def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str]) ->
         raise InUse(f"container {folder.id} has ended")
     become_subreaper()
     stdio = None if process.get("terminal") else (0, 1, 2)
-    joined = join.create(join.JoinPlan(pidfd, process, None, (), seccomp_filter, stdio, preserved))
+
+    def on_listener(pid: int, listener: int) -> None:
+        from rootless.runtime.oci import seccomp_agent  # rare
+
+        seccomp_agent.send(spec["linux"]["seccomp"], listener, pid, oci_state(record, current))
+
+    joined = join.create(
+        join.JoinPlan(pidfd, process, None, (), seccomp_filter, stdio, preserved, spec["linux"], on_listener)
+    )
     os.close(pidfd)
     master = joined.master
     if master is not None and options.console_socket is not None:
@@ -75,9 +82,7 @@ def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str]) ->
 def _process(own: Mapping[str, Any], options: ExecOptions) -> dict[str, Any]:
     """Return the OCI process: a whole one from a file, or the container's own with the options over it."""
     if options.process is not None:
-        process = read_json(options.process)
-        check_process(process, options.process)
-        return process
+        return config.read_process(options.process)[0]
     process = {**own, "args": list(options.arguments), "terminal": options.terminal}
     process.pop("consoleSize", None)
     process["env"] = [*own["env"], *options.environment]
