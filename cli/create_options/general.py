@@ -1,11 +1,13 @@
 """Options of the container as a whole: its name, its streams, its end."""
 
+import os
 from typing import Final
 
 import click
 
 from cli.create_options.given import Decorator, Given
 from rootless.containers.options import CreateOptions
+from rootless.errors import InvalidInput
 
 OPTIONS: Final[tuple[Decorator, ...]] = (
     click.option("-i", "--interactive", is_flag=True, help="Keep standard input open."),
@@ -13,6 +15,7 @@ OPTIONS: Final[tuple[Decorator, ...]] = (
     click.option("--rm", "remove", is_flag=True, help="Remove the container when it ends."),
     click.option("--name", help="Name the container."),
     click.option("--init", is_flag=True, help="Run an init that forwards signals and reaps processes."),
+    click.option("--init-path", metavar="FILE", help="The init of --init: a static program of the node instead of rl's own."),
 )
 
 
@@ -23,5 +26,15 @@ def apply(options: CreateOptions, given: Given) -> CreateOptions:
         terminal=given.flag("tty"),
         remove=given.flag("remove"),
         name=given.text("name"),
-        init=given.flag("init"),
+        init=given.flag("init") or given.text("init_path") is not None,
+        init_path=_init_path(given.text("init_path")),
     )
+
+
+def _init_path(path: str | None) -> str | None:
+    """Return the path as an absolute one. Raises `InvalidInput` where there is no such program."""
+    if path is None:
+        return None
+    if not os.path.isfile(path) or not os.access(path, os.X_OK):
+        raise InvalidInput(f"--init-path: {path} is not an executable file", "leave it out to get rl's own init")
+    return os.path.abspath(path)

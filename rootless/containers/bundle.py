@@ -3,7 +3,7 @@
 import contextlib
 import json
 import os
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rootless.containers.documents import Document
 from rootless.errors import RlError
@@ -18,6 +18,8 @@ from rootless.runtime.process import SeccompFilter
 from rootless.runtime.security import container_capabilities
 from rootless.storage.root_filesystem import RootFilesystem, of_container
 
+_INIT: Final = "/dev/rl-init"
+
 
 class Bundle(NamedTuple):
     """Everything that one start of a container needs."""
@@ -27,18 +29,20 @@ class Bundle(NamedTuple):
     network: Network
     capability_names: tuple[str, ...]
     seccomp_filter: SeccompFilter
+    reaper: bool  # our own init stays above the command
 
 
 def prepare(locations: Locations, document: Document, console_size: tuple[int, int] | None) -> Bundle:
     """Write the container's name files and return its bundle; `console_size` is rows and columns."""
     network = modes.parse(document["HostConfig"]["NetworkMode"])
     config = document["Config"]
+    init_path = document["Rl"].get("InitPath")
     root = of_container(locations, document["Id"], _layers(locations, document))
     _write(document["HostsPath"], name_files.hosts(network, config["Hostname"]))
     _write(document["HostnamePath"], config["Hostname"] + "\n")
     _write(document["ResolvConfPath"], name_files.resolv_conf(network, name_files.read_node_resolv_conf()))
     spec = default_spec(
-        args=[document["Path"], *document["Args"]],
+        args=[*(() if init_path is None else (_INIT, "--")), document["Path"], *document["Args"]],
         env=[*config["Env"], f"HOSTNAME={config['Hostname']}"],
         cwd=config["WorkingDir"] or "/",
         hostname=config["Hostname"],
@@ -46,12 +50,13 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         terminal=config["Tty"],
         read_only=document["HostConfig"]["ReadonlyRootfs"],
         own_network=network.mode != "host",
-        mounts=[*_name_mounts(document), *sorted(document["Rl"]["Mounts"], key=_depth)],
+        mounts=[*_name_mounts(document), *_init_mounts(init_path), *sorted(document["Rl"]["Mounts"], key=_depth)],
     )
     if console_size is not None:
         spec["process"]["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
     names = tuple(container_capabilities())
-    return Bundle(root, spec, network, names, load_filter(locations, names))
+    reaper = bool(document["HostConfig"]["Init"]) and init_path is None
+    return Bundle(root, spec, network, names, load_filter(locations, names), reaper)
 
 
 def write_config(folder: str, spec: dict[str, Any]) -> None:
@@ -94,6 +99,13 @@ def _name_mounts(document: Document) -> list[dict[str, Any]]:
         for destination, key in files.items()
         if destination not in taken
     ]
+
+
+def _init_mounts(init_path: str | None) -> list[dict[str, Any]]:
+    """Return the bind of `--init-path`'s program; in /dev, so that nothing of it is left in the container's files."""
+    if init_path is None:
+        return []
+    return [{"destination": _INIT, "type": "bind", "source": init_path, "options": ["bind", "ro", "nosuid"]}]
 
 
 def _depth(mount: dict[str, Any]) -> int:

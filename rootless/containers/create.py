@@ -104,6 +104,7 @@ def _document(
             LayerKeys=list(image.layer_keys),
             User=config["User"],
             Mounts=list(options.mounts),
+            InitPath=options.init_path,
             ByRun=True,
         ),
     )

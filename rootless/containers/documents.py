@@ -45,6 +45,7 @@ class Own(TypedDict):
     LayerKeys: list[str]  # bottom first
     User: str
     Mounts: list[dict[str, Any]]  # OCI mounts that the user asked for
+    InitPath: str | None  # --init-path, on the node
     ByRun: bool  # made to be started at once: with --rm it goes also when it never came to that
 
 

@@ -186,7 +186,7 @@ class Monitor:
             lambda: bundle.make_network(network),
             prepared.seccomp_filter,
             stdio,
-            bool(self._document["HostConfig"]["Init"]),
+            prepared.reaper,
             lambda pid: write_by_kernel(pid, child_maps()),
         )
 

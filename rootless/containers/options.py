@@ -20,4 +20,5 @@ class CreateOptions(NamedTuple):
     mounts: tuple[dict[str, Any], ...] = ()  # OCI mounts
     read_only: bool = False
     init: bool = False
+    init_path: str | None = None  # on the node; None: our own
     attach: bool = True

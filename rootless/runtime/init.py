@@ -4,20 +4,18 @@ It runs with all capabilities of the container's user namespace until `process.b
 `isolation.close_interpreter` has run: from the change of root on, the image's files are data.
 """
 
-import contextlib
 import json
 import os
 import select
-import signal
 from collections.abc import Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import CannotInvoke
 from rootless.linux import mounts, namespaces
 from rootless.linux.openat2 import open_in_root
-from rootless.linux.process import close_all_except, set_parent_death_signal
+from rootless.linux.process import close_all_except
 from rootless.linux.sockets import accept_packets, socket
-from rootless.runtime import channel, console, hooks, mounting
+from rootless.runtime import channel, console, hooks, mounting, reaper
 from rootless.runtime.extras import Extras
 from rootless.runtime.mount_flags import PROPAGATIONS
 from rootless.runtime.mount_points import make_folder
@@ -32,7 +30,7 @@ class InitPlan(NamedTuple):
     seccomp_filter: SeccompFilter | None
     stdio: tuple[int, int, int] | None  # None: a terminal of its own, or /dev/null for what is not wanted
     single_id: bool
-    reaper: bool  # --init: stay as PID 1, forward signals and reap
+    reaper: bool  # --init: see `reaper`
     extras: Extras  # what few configs have
     preserved: tuple[int, ...] = ()  # further descriptors that the command gets
     listener: socket | None = None  # where to wait for `start`; None: at the socket of `create`, whose end is then ours, too
@@ -47,7 +45,7 @@ def run(plan: InitPlan, sync: socket) -> NoReturn:
         sync, state = _wait_for_start(plan, sync)
         _run_hooks(plan, "startContainer", state)
         if plan.reaper:
-            _fork_command(sync)
+            reaper.fork_command(sync, is_wanted=lambda: _is_connected(sync))
             channel.send(sync, "command", [os.pidfd_open(os.getpid())])
         outlives_starter = plan.listener is not None
         execute(
@@ -192,52 +190,3 @@ def _is_connected(sync: socket) -> bool:
     poll = select.poll()
     poll.register(sync.fileno(), select.POLLRDHUP)
     return not any(events & (select.POLLHUP | select.POLLRDHUP) for _fd, events in poll.poll(0))
-
-
-def _fork_command(sync: socket) -> None:
-    """With --init: return in a child that shall execute the command; PID 1 stays here, forwards signals and reaps.
-
-    The exit status is the command's; a signal that killed it shows as 128+N.
-    """
-    everything = set(signal.valid_signals()) - {signal.SIGKILL, signal.SIGSTOP}
-    signal.pthread_sigmask(signal.SIG_BLOCK, everything)
-    command = os.fork()
-    if command == 0:
-        os.setpgid(0, 0)
-        _take_foreground()
-        return
-    set_parent_death_signal(signal.SIGKILL)
-    if not _is_connected(sync):
-        os._exit(137)
-    sync.close()
-    for stream in range(3):
-        os.close(stream)
-    while True:
-        received = signal.sigwait(everything)
-        if received == signal.SIGCHLD:
-            _reap(command)
-        else:
-            with contextlib.suppress(ProcessLookupError):  # it ended between the signal and here: SIGCHLD follows
-                os.kill(command, received)
-
-
-def _take_foreground() -> None:
-    """Make the caller's process group the foreground one of the terminal, if standard input is one."""
-    if os.isatty(0):
-        signal.signal(signal.SIGTTOU, signal.SIG_IGN)
-        os.tcsetpgrp(0, os.getpgrp())
-        signal.signal(signal.SIGTTOU, signal.SIG_DFL)
-
-
-def _reap(command: int) -> None:
-    while True:
-        try:
-            pid, status = os.waitpid(-1, os.WNOHANG)
-        except ChildProcessError:
-            return
-        if pid == 0:
-            return
-        if pid == command:
-            code = os.waitstatus_to_exitcode(status)
-            os._exit(code if code >= 0 else 128 - code)
-
