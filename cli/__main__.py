@@ -23,7 +23,11 @@ from rootless.errors import ENGINE_ERROR, RlError, os_error_text
 # verb -> module under cli.commands; each module's `command` is the click command.
 VERBS = {
     "attach": "attach",
+    "commit": "commit",
     "container": "container",
+    "cp": "cp",
+    "create": "create",
+    "diff": "diff",
     "events": "events",
     "exec": "exec",
     "export": "export",
@@ -43,6 +47,7 @@ VERBS = {
     "ps": "ps",
     "pull": "pull",
     "push": "push",
+    "rename": "rename",
     "rm": "rm",
     "rmi": "rmi",
     "run": "run",
@@ -52,6 +57,7 @@ VERBS = {
     "stop": "stop",
     "system": "system",
     "tag": "tag",
+    "top": "top",
     "unshare": "unshare",
     "untag": "untag",
     "version": "version",

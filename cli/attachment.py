@@ -27,9 +27,9 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cli import detach_keys as keys
 from cli.output import Output
-from cli.session import raise_error_of
 from rootless.containers import frames
 from rootless.containers.frames import Decoder, FrameError
+from rootless.containers.requests import raise_error_of
 
 if TYPE_CHECKING:
     from cli.terminal import RawMode

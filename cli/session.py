@@ -1,15 +1,13 @@
 """What `run`, `start`, `exec` and `attach` share: the command's side of a started container."""
 
-import json
 import os
 
 from cli.complaints import complain
 from rootless import errors
-from rootless.containers import frames
 from rootless.containers.documents import Document
 from rootless.containers.lifecycle import Running, kill
-from rootless.errors import InvalidInput, RlError
-from rootless.linux.sockets import socket
+from rootless.containers.requests import ask
+from rootless.errors import InvalidInput
 from rootless.namespaces.idmap import default_maps
 
 
@@ -37,27 +35,8 @@ def console_size_of_stdin() -> tuple[int, int] | None:
 
 def detached_start(running: Running) -> None:
     """Wait until a container runs. Raises the monitor's error when it does not come to that."""
-    with_request(running.sock, {"op": "start"})
+    ask(running.sock, {"op": "start"})
     running.sock.close()
-
-
-def with_request(sock: socket, request: dict[str, object]) -> None:
-    """Send a request and wait for its REPLY. Raises the error that the reply carries."""
-    sock.sendall(frames.encode(frames.REQUEST, json.dumps(request).encode()))
-    decoder = frames.Decoder()
-    while received := sock.recv(1 << 16):
-        for kind, payload in decoder.feed(received):
-            if kind == frames.REPLY:
-                raise_error_of(json.loads(payload))
-                return
-    raise RlError("the container's monitor ended without an answer", "its last words are in engine.log in the container's folder")
-
-
-def raise_error_of(reply: dict[str, str]) -> None:
-    """Raise the error of a REPLY, of the class that was raised in the monitor; a good one does nothing."""
-    if "error" in reply:
-        kind = getattr(errors, reply.get("kind", ""), RlError)
-        raise kind(reply["error"], reply.get("hint"))
 
 
 def attach_to(

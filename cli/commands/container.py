@@ -6,18 +6,26 @@ from cli.lazy_group import LazyGroup
 
 _VERBS = {
     "attach": "attach",
+    "commit": "commit",
+    "cp": "cp",
+    "create": "create",
+    "diff": "diff",
     "exec": "exec",
+    "exists": "container_exists",
     "export": "export",
     "inspect": "inspect",
     "kill": "kill",
     "list": "ps",
     "logs": "logs",
     "ls": "ps",
+    "prune": "container_prune",
     "ps": "ps",
+    "rename": "rename",
     "rm": "rm",
     "run": "run",
     "start": "start",
     "stop": "stop",
+    "top": "top",
     "wait": "wait",
 }
 

@@ -1,7 +1,6 @@
 """`rl system prune`: remove what nobody uses."""
 
 import os
-import time
 
 import click
 
@@ -9,21 +8,19 @@ from cli.commands.image_prune import ALL_IMAGES, DANGLING_IMAGES
 from cli.commands.image_prune import prune as prune_images
 from cli.commands.image_prune import show as show_images
 from cli.confirmation import confirm
-from cli.durations import parse_rfc3339, parse_since
-from cli.image_filters import OF_PRUNE, has_label, parse_filters
+from cli.container_prune import ALL_STOPPED, prune_containers
+from cli.image_filters import OF_PRUNE, parse_filters
 from cli.sizes import human_size
 from cli.tables import emit
 from cli.verb import Verb
 from cli.volume_pruning import ANONYMOUS_VOLUMES, prune_volumes
-from rootless.containers import lifecycle
-from rootless.containers.documents import Document
-from rootless.containers.store import ContainerStore, is_of_this_node
-from rootless.errors import InUse, InvalidInput, NoSuchObject
+from rootless.containers.store import ContainerStore
+from rootless.errors import InvalidInput
 from rootless.images.sweep import sweep
 from rootless.locations import Locations, from_environment, make_private_folder
 from rootless.namespaces.worker import run_in_parent
 from rootless.storage import image_mount, trash
-from rootless.storage.usage import sizes_of_uppers, tree_size
+from rootless.storage.usage import tree_size
 
 
 @click.command(cls=Verb)
@@ -40,9 +37,7 @@ def command(*, everything: bool, force: bool, filters: tuple[str, ...], volumes:
     make_private_folder(locations.runtime_dir)
     if not force:
         confirm(_warning(filters, everything=everything, volumes=volumes), "system prune")
-    deleted, size = _remove_containers(locations, wanted)
-    if deleted:
-        emit("\n".join(["Deleted Containers:", *deleted, ""]))
+    size = prune_containers(locations, wanted)
     if volumes:
         pruned_volumes = prune_volumes(locations, wanted, everything=False)
         size += pruned_volumes.size
@@ -57,7 +52,7 @@ def command(*, everything: bool, force: bool, filters: tuple[str, ...], volumes:
 def _warning(filters: tuple[str, ...], *, everything: bool, volumes: bool) -> str:
     lines = [
         "WARNING! This will remove:",
-        "  - all stopped containers",
+        f"  - {ALL_STOPPED}",
         *([f"  - {ANONYMOUS_VOLUMES}"] if volumes else []),
         f"  - {ALL_IMAGES if everything else DANGLING_IMAGES}",
         "  - all layers without at least one image or container",
@@ -67,33 +62,6 @@ def _warning(filters: tuple[str, ...], *, everything: bool, volumes: bool) -> st
     if filters:
         lines += ["  Items to be pruned will be filtered with:", *(f"  - {text}" for text in filters), ""]
     return "\n".join(lines)
-
-
-def _remove_containers(locations: Locations, wanted: dict[str, list[str]]) -> tuple[list[str], int]:
-    """Remove the containers that have ended, and return their IDs and the bytes of what they wrote."""
-    now = time.time_ns()
-    end = min((parse_since(text, now) for text in wanted.get("until", ())), default=now)
-    chosen = [one["Id"] for one in ContainerStore(locations).list() if _may_go(one, wanted, end)]
-    sizes = sizes_of_uppers(locations, chosen)
-    deleted = []
-    for container_id in chosen:
-        try:
-            lifecycle.remove(locations, container_id)
-        except (InUse, NoSuchObject):  # somebody has just started, or removed it
-            continue
-        deleted.append(container_id)
-    return deleted, sum(sizes[container_id] for container_id in deleted)
-
-
-def _may_go(document: Document, wanted: dict[str, list[str]], end: int) -> bool:
-    if document["State"]["Running"] or document["State"]["Paused"] or not is_of_this_node(document):
-        return False
-    labels = document["Config"].get("Labels") or {}
-    return (
-        parse_rfc3339(document["Created"]) <= end
-        and all(has_label(labels, text) for text in wanted.get("label", ()))
-        and not any(has_label(labels, text) for text in wanted.get("label!", ()))
-    )
 
 
 def _remove_leftovers(locations: Locations) -> int:

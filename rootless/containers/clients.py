@@ -27,6 +27,7 @@ class Actions(NamedTuple):
     on_resize: Callable[[int, int], None]
     on_drained: Callable[[], None]
     on_left: Callable[[], None] = lambda: None  # a client is gone, and with it its descriptor
+    on_rename: Callable[[str], None] = lambda _name: None
 
 
 class _Client:
@@ -171,10 +172,19 @@ class Clients:
             pass  # a detached start: the answer is all it wants
         elif request["op"] == "resize":
             self._resize(request)
+        elif request["op"] == "rename":
+            reply = self._rename(str(request["name"]))
         else:
             reply = {"error": f"unknown request: {request['op']}"}
         if answer:
             self._send(client, frames.encode(frames.REPLY, json.dumps(reply).encode()))
+
+    def _rename(self, name: str) -> dict[str, Any]:
+        try:
+            self._actions.on_rename(name)
+        except OSError as error:
+            return failure_reply(error)
+        return {}
 
     def _resize(self, size: Mapping[str, Any]) -> None:
         rows, columns = int(size["rows"]), int(size["columns"])

@@ -23,9 +23,18 @@ from rootless.storage.root_filesystem import RootFilesystem, make_folders, of_co
 
 
 def create(
-    locations: Locations, environ: Mapping[str, str], image: Image, image_name: str, options: CreateOptions
+    locations: Locations,
+    environ: Mapping[str, str],
+    image: Image,
+    image_name: str,
+    options: CreateOptions,
+    *,
+    started_at_once: bool = True,
 ) -> tuple[Document, ContainerLock]:
-    """Make a container and return its document and its lock, taken. Raises `RlError` or `OSError`; nothing is left then."""
+    """Make a container and return its document and its lock, taken. Raises `RlError` or `OSError`; nothing is left then.
+
+    `started_at_once`: the caller goes on to start it; with --rm it goes also when it never comes to that.
+    """
     network = modes.parse(options.network)
     driver = drivers.choose(locations, environ)
     layers = tuple(layer_folders(locations, image))
@@ -35,6 +44,7 @@ def create(
     config = _config(container_id, image, image_name, options)
     document = _document(folder, locations.runtime_dir, image=image, config=config, options=options, driver=driver)
     document["NetworkSettings"] = modes.settings(network)
+    document["Rl"]["ByRun"] = started_at_once
     root = of_container(locations, container_id, layers)
     # Under the store's lock, so that a removal of the image sees its user, or has been, and we see that.
     with Layout(locations).locked():

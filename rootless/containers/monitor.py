@@ -119,7 +119,8 @@ class Monitor:
         # Docker's StdinOnce: the input of `run -i` ends with the command that was attached first.
         lost = self._streams.end_input if document["Config"]["StdinOnce"] else lambda: None
         streams = self._streams
-        actions = Actions(streams.write_input, streams.end_input, lost, streams.resize, streams.resume_output, self._on_client_left)
+        left, renamed = self._on_client_left, self._on_rename
+        actions = Actions(streams.write_input, streams.end_input, lost, streams.resize, streams.resume_output, left, renamed)
         self._clients = Clients(self._loop, actions)
         self._streams.connect(self._clients)
         self._servers = Servers(locations, self._loop, errors, self._on_server_lost)
@@ -201,6 +202,11 @@ class Monitor:
     def _note_moved(self) -> None:
         """Write down where the socket is now."""
         self._document["Rl"]["RuntimeDir"] = self._endpoint.folder
+        documents.write(self._folder, self._document)
+
+    def _on_rename(self, name: str) -> None:
+        """Write down the name that a command has claimed for the container."""
+        self._document["Name"] = f"/{name}"
         documents.write(self._folder, self._document)
 
     def _on_client_left(self) -> None:

@@ -40,6 +40,14 @@ class UnpackedImage(NamedTuple):
     size: int
 
 
+class NewLayer(NamedTuple):
+    """A layer's diff ID; the keys of its whole stack, bottom first, and the bytes of all their regular files."""
+
+    diff_id: str
+    keys: tuple[str, ...]
+    size: int
+
+
 class _Extracted(NamedTuple):
     """A layer in its temporary folder, whose lock `descriptor` holds."""
 
@@ -62,11 +70,11 @@ def unpack_image(locations: Locations, manifest: dict[str, Any], config: dict[st
     return UnpackedImage(tuple(keys), size)
 
 
-def unpack_new_layer(locations: Locations, blob_path: str) -> tuple[str, int]:
-    """Unpack a layer whose diff ID is not known yet as an image's only one; return its diff ID and the bytes of its files."""
+def unpack_new_layer(locations: Locations, blob_path: str, below: tuple[str, ...] = ()) -> NewLayer:
+    """Unpack a layer whose diff ID is not known yet; those with the diff IDs `below` are unpacked, the bottom one first."""
     os.makedirs(locations.layers, 0o700, exist_ok=True)
-    diff_id, size = run_in_parent(locations, _unpack_new, locations, blob_path)
-    return diff_id, size
+    diff_id, keys, size = run_in_parent(locations, _unpack_new, locations, blob_path, below)
+    return NewLayer(diff_id, tuple(keys), size)
 
 
 def _unpack_stack(locations: Locations, paths: dict[str, str], diff_ids: tuple[str, ...]) -> tuple[list[str], int]:
@@ -76,10 +84,10 @@ def _unpack_stack(locations: Locations, paths: dict[str, str], diff_ids: tuple[s
         return unpacker.place(diff_ids)
 
 
-def _unpack_new(locations: Locations, blob_path: str) -> tuple[str, int]:
+def _unpack_new(locations: Locations, blob_path: str, below: tuple[str, ...]) -> tuple[str, list[str], int]:
     with LayerUnpacker(locations) as unpacker:
         diff_id = unpacker.extract(blob_path, None)
-        return diff_id, unpacker.place((diff_id,))[1]
+        return diff_id, *unpacker.place((*below, diff_id))
 
 
 class LayerUnpacker:

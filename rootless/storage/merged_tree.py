@@ -66,6 +66,11 @@ class MergedTree:
         for root in self._roots:
             os.close(root)
 
+    @property
+    def depth(self) -> int:
+        """How many folders are merged."""
+        return len(self._roots)
+
     def walk(self) -> Iterator[Node]:
         """Yield all files, each folder before what it holds, the names in each sorted by bytes."""
         status = os.fstat(self._roots[0])
@@ -94,12 +99,12 @@ class MergedTree:
         subfolders: dict[bytes, _Subfolder] = {}
         hidden: set[bytes] = set()  # by a whiteout, or by a file, of this layer or one above
         for layer in layers:
-            folder = self._open(layer, path)
+            folder = self.open_folder(layer, path)
             if folder is None:
                 continue
             stack.callback(os.close, folder)
-            mark = _xattr(folder, OPAQUE)
-            for name, status in _entries(folder):
+            mark = opaque_mark(folder)
+            for name, status in entries_of(folder):
                 if name in hidden:
                     continue
                 if stat.S_ISDIR(status.st_mode):
@@ -107,13 +112,14 @@ class MergedTree:
                     subfolders.setdefault(name, _Subfolder(node, [])).layers.append(layer)
                     continue
                 hidden.add(name)
-                if name not in subfolders and not _is_whiteout(folder, name, status, marked=mark == b"x"):
+                if name not in subfolders and not is_whiteout(folder, name, status, marked=mark == b"x"):
                     files.append(Node(path + b"/" + name if path else name, name, folder, status, layer))
             if mark == b"y":
                 break
         return files, list(subfolders.values())
 
-    def _open(self, layer: int, path: bytes) -> int | None:
+    def open_folder(self, layer: int, path: bytes) -> int | None:
+        """Return a descriptor of a folder of one layer, or None where that layer has none there; the caller closes it."""
         try:
             return open_in_root(self._roots[layer], path or b".", _FOLDER)
         except OSError as error:
@@ -139,7 +145,8 @@ def xattrs_of(descriptor: int) -> dict[str, bytes]:
     return found
 
 
-def _entries(folder: int) -> list[tuple[bytes, os.stat_result]]:
+def entries_of(folder: int) -> list[tuple[bytes, os.stat_result]]:
+    """Return the names in an open folder, with what is there."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
@@ -148,7 +155,7 @@ def _entries(folder: int) -> list[tuple[bytes, os.stat_result]]:
     return found
 
 
-def _is_whiteout(folder: int, name: bytes, status: os.stat_result, *, marked: bool) -> bool:
+def is_whiteout(folder: int, name: bytes, status: os.stat_result, *, marked: bool) -> bool:
     """Tell whether a file is a whiteout: a device 0:0, or an empty file with an xattr in a folder marked for it."""
     if stat.S_ISCHR(status.st_mode):
         return status.st_rdev == 0
@@ -159,6 +166,11 @@ def _is_whiteout(folder: int, name: bytes, status: os.stat_result, *, marked: bo
         return WHITEOUT in os.listxattr(path, follow_symlinks=False)
     except FileNotFoundError:  # a running container has removed it
         return True
+
+
+def opaque_mark(folder: int) -> bytes | None:
+    """Return the mark of a folder that hides the lower ones (y), or may hold whiteouts in the form of an xattr (x)."""
+    return _xattr(folder, OPAQUE)
 
 
 def _xattr(descriptor: int, name: str) -> bytes | None:
