@@ -12,10 +12,9 @@ from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import CannotInvoke
 from rootless.linux import mounts, namespaces
-from rootless.linux.openat2 import open_in_root
 from rootless.linux.process import close_all_except
 from rootless.linux.sockets import accept_packets, socket
-from rootless.runtime import channel, console, hooks, mounting, reaper
+from rootless.runtime import channel, console, hooks, mounting, reaper, streams
 from rootless.runtime.extras import Extras
 from rootless.runtime.mount_flags import PROPAGATIONS
 from rootless.runtime.mount_points import make_folder
@@ -177,13 +176,7 @@ def _connect_streams(plan: InitPlan, root: int, terminal: console.Terminal | Non
         console.make_controlling(terminal.slave)
         return
     assert plan.stdio is not None
-    for stream, descriptor in enumerate(plan.stdio):
-        if descriptor >= 0:
-            os.dup2(descriptor, stream)
-        else:
-            null = open_in_root(root, "/dev/null", os.O_RDWR | os.O_NOCTTY)
-            os.dup2(null, stream)
-            os.close(null)
+    streams.connect(plan.stdio, plan.spec["process"]["user"]["uid"], root)
 
 
 def _is_connected(sync: socket) -> bool:

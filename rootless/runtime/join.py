@@ -24,7 +24,7 @@ from rootless.errors import InUse
 from rootless.linux import namespaces
 from rootless.linux.process import close_all_except, pid_of
 from rootless.linux.sockets import packet_pair, socket
-from rootless.runtime import channel, console
+from rootless.runtime import channel, console, streams
 from rootless.runtime.extras import Step, load_process
 from rootless.runtime.interpreter import check_protected
 from rootless.runtime.isolation import close_interpreter
@@ -168,8 +168,7 @@ def _connect_streams(plan: JoinPlan, uid: int, root: int, sync: socket) -> None:
         os.close(terminal.master)
         console.make_controlling(terminal.slave)
         return
-    for stream, descriptor in enumerate(plan.stdio):
-        os.dup2(descriptor, stream)
+    streams.connect(plan.stdio, uid, root)
 
 
 def _has_single_id() -> bool:
