@@ -66,7 +66,7 @@ VERBS = {
 }
 
 # Verbs that put processes into containers.
-_ENTERING = frozenset({"build", "container", "exec", "oci", "restart", "run", "start"})
+_ENTERING = frozenset({"build", "container", "exec", "restart", "run", "start"})
 
 _OS_HINTS = {
     errno.ENOSPC: "free some space, or use another data root: --root DIR or RL_ROOT",
@@ -89,9 +89,9 @@ def rl(debug: bool, root: str | None, runroot: str | None, storage_driver: str |
     if debug:
         os.environ["RL_DEBUG"] = "1"
     if click.get_current_context().invoked_subcommand in _ENTERING:
-        from rootless.runtime.interpreter import protect  # verbs that only look need no part of the runtime
+        from rootless.runtime.interpreter import engine_maps, protect  # verbs that only look need no part of the runtime
 
-        protect()
+        protect(engine_maps())
 
 
 def main(*verbs: str) -> None:

@@ -20,6 +20,7 @@ from rootless.linux.process import ProcessId, become_subreaper, close_all_except
 from rootless.linux.sockets import socket, stream_pair
 from rootless.locations import Locations
 from rootless.runtime import join
+from rootless.runtime.interpreter import engine_maps
 from rootless.runtime.security import container_capabilities
 
 
@@ -51,7 +52,7 @@ def begin(
         raise InUse(f"container {document['Id'][:12]} has ended")
     process = _process(document, options, console_size)
     user = options.user if options.user is not None else document["Rl"]["User"]
-    plan = join.JoinPlan(pidfd, process, user, names, seccomp_filter, None, options.preserved)
+    plan = join.JoinPlan(pidfd, process, user, names, seccomp_filter, engine_maps(), None, options.preserved)
     ours, theirs = stream_pair()
     pid = os.fork()
     if pid == 0:

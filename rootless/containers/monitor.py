@@ -28,6 +28,7 @@ from rootless.locations import Locations, fallback_runtime_dir
 from rootless.namespaces.idmap import write_by_kernel
 from rootless.namespaces.parent import add_member, child_maps, fork_into_parent, remove_member
 from rootless.runtime import launch
+from rootless.runtime.interpreter import engine_maps
 from rootless.runtime.process import complete
 from rootless.runtime.stage import StagePlan
 from rootless.storage import drivers, trash
@@ -188,6 +189,7 @@ class Monitor:
             prepared.seccomp_filter,
             stdio,
             prepared.reaper,
+            engine_maps(),
             lambda pid: write_by_kernel(pid, child_maps()),
         )
 

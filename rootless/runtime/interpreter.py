@@ -30,11 +30,14 @@ def is_sealed() -> bool:
     return os.readlink(_EXE).startswith(f"/memfd:{_COPY_NAME}")
 
 
-def is_exposed(uid: int, maps: IdMaps) -> bool:
+def is_exposed(uid: int, maps: IdMaps | None) -> bool:
     """Tell whether processes of a container could change the interpreter's file.
 
-    `maps` are those of the user's parent namespace, as seen from here; `uid` is who we are.
+    `maps` are those of the user's parent namespace, or of the container's own, as seen from here; None: the container is in our
+    own user namespace, and its root can do what we can. `uid` is who we are.
     """
+    if maps is None:
+        return os.access(_EXE, os.W_OK) and not is_sealed()
     status = os.stat(_EXE)
     by_owner = _is_in(status.st_uid, maps.uids)
     by_mode = status.st_mode & stat.S_IWOTH or (status.st_mode & stat.S_IWGRP and _is_in(status.st_gid, maps.gids))
@@ -47,21 +50,26 @@ def _is_in(number: int, lines: Sequence[MapLine]) -> bool:
     return any(line.outside <= number < line.outside + line.length for line in lines)
 
 
-def protect() -> None:
-    """Return when this process may put processes into containers; else execute this command anew, so that it may.
+def engine_maps() -> IdMaps:
+    """Return the maps of the parent namespace, of which every container of the engine's own is a child."""
+    return default_maps(os.geteuid(), os.getegid()).maps
+
+
+def protect(maps: IdMaps | None) -> None:
+    """Return when this process may put processes into containers with these maps; else execute this command anew, so that it may.
 
     Raises `NodeLacks` where that cannot be. Called before anything is made or held.
     """
-    if is_exposed(os.geteuid(), default_maps(os.geteuid(), os.getegid()).maps):
+    if is_exposed(os.geteuid(), maps):
         _execute_sealed()
 
 
-def check_protected() -> None:
+def check_protected(maps: IdMaps | None) -> None:
     """Raise `RlError` where `protect` should have been called and was not: by a program that uses `rootless` as a library."""
-    if is_exposed(os.geteuid(), default_maps(os.geteuid(), os.getegid()).maps):
+    if is_exposed(os.geteuid(), maps):
         raise RlError(
             f"containers could change the Python interpreter {os.readlink(_EXE)}",
-            "call rootless.runtime.interpreter.protect() first, or use a Python that is not your own",
+            "call rootless.runtime.interpreter.protect first, or use a Python that is not your own",
         )
 
 

@@ -24,6 +24,7 @@ from rootless.errors import InUse
 from rootless.linux import namespaces
 from rootless.linux.process import close_all_except, pid_of
 from rootless.linux.sockets import packet_pair, socket
+from rootless.namespaces.idmap import IdMaps
 from rootless.runtime import channel, console, streams
 from rootless.runtime.extras import Step, load_process
 from rootless.runtime.interpreter import check_protected
@@ -40,6 +41,7 @@ class JoinPlan(NamedTuple):
     user: str | None
     capability_names: tuple[str, ...]
     seccomp_filter: SeccompFilter | None
+    id_maps: IdMaps | None  # of the container's user namespace, or one above it; None: it is our own
     stdio: tuple[int, int, int] | None  # None: a terminal of its own; -1: /dev/null
     preserved: tuple[int, ...] = ()  # further descriptors that the process gets
     linux: Mapping[str, Any] = MappingProxyType({})  # of the container's config
@@ -58,7 +60,7 @@ def create(plan: JoinPlan) -> Joined:
 
     Raises `CommandNotFound`, `CannotInvoke`, or `InUse` when the container has ended.
     """
-    check_protected()
+    check_protected(plan.id_maps)
     ours, theirs = packet_pair()
     entering = os.fork()
     if entering == 0:

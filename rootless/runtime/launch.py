@@ -44,7 +44,7 @@ def create(
     blocks until the socket has something to read, and raises `RlError` when a helper died meanwhile.
     Raises the stage's error after everything that it made is gone.
     """
-    check_protected()
+    check_protected(plan.id_maps)
     ours, theirs = packet_pair()
 
     def outer() -> None:

@@ -42,6 +42,7 @@ from typing import Any, NamedTuple, NoReturn
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except, set_command_line, set_name
 from rootless.linux.sockets import socket
+from rootless.namespaces.idmap import IdMaps
 from rootless.namespaces.parent import current_maps_are_single
 from rootless.runtime import channel, entering, init
 from rootless.runtime.extras import load as load_extras
@@ -62,6 +63,7 @@ class StagePlan(NamedTuple):
     seccomp_filter: SeccompFilter | None
     stdio: tuple[int, int, int] | None
     reaper: bool
+    id_maps: IdMaps | None  # of the container's user namespace, or one above it; None: it is our own
     admit: Callable[[int], None] | None  # called in O with T's PID: writes its ID maps, places it in a cgroup
     preserved: tuple[int, ...] = ()  # further descriptors that the container gets
     listener: socket | None = None  # where init waits for `start`; None: at the socket of `create`

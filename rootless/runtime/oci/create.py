@@ -17,6 +17,7 @@ from rootless.linux import mounts
 from rootless.linux.process import ProcessId, become_subreaper
 from rootless.linux.sockets import SOCK_SEQPACKET, listen_at, socket
 from rootless.runtime import hooks, launch, seccomp
+from rootless.runtime.interpreter import protect
 from rootless.runtime.launch import Created, Watcher
 from rootless.runtime.oci import console_socket, id_maps
 from rootless.runtime.oci.bundle import Bundle
@@ -49,6 +50,7 @@ def create(folder: Folder, bundle: Bundle, options: CreateOptions, environ: Mapp
     terminal = bool(bundle.spec["process"].get("terminal"))
     if options.console_socket is not None and not terminal:
         raise InvalidInput("--console-socket is for a process with a terminal", "set process.terminal in config.json")
+    protect(id_maps.of_container(bundle.spec))
     spec, preserved = _with_preserved(bundle.spec, options.preserve_fds, environ)
     seccomp_filter = load_filter(spec, options.seccomp_cache)
     become_subreaper()
@@ -147,6 +149,7 @@ def _plan(
         seccomp_filter=seccomp_filter,
         stdio=None if bundle.spec["process"].get("terminal") else (0, 1, 2),
         reaper=False,
+        id_maps=id_maps.of_container(bundle.spec),
         admit=id_maps.writer(bundle.spec),
         preserved=preserved,
         listener=listener,

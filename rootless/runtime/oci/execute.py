@@ -8,7 +8,8 @@ from rootless.errors import InUse, InvalidInput
 from rootless.linux import capabilities
 from rootless.linux.process import become_subreaper, open_pidfd
 from rootless.runtime import config, join
-from rootless.runtime.oci import console_socket
+from rootless.runtime.interpreter import protect
+from rootless.runtime.oci import console_socket, id_maps
 from rootless.runtime.oci.create import load_filter, preserved_descriptors, write_pid_file
 from rootless.runtime.oci.state import Folder, oci_state, status
 
@@ -50,6 +51,8 @@ def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str]) ->
     if current != "running" or record.init is None:
         raise InUse(f"cannot exec in container {folder.id}: it is {current}", "only a running container takes more processes")
     spec = folder.spec()
+    maps = id_maps.of_container(spec)
+    protect(maps)
     process = _process(spec["process"], options)
     preserved, variables = preserved_descriptors(options.preserve_fds, environ)
     process["env"] = [*process["env"], *variables]
@@ -66,7 +69,7 @@ def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str]) ->
         seccomp_agent.send(spec["linux"]["seccomp"], listener, pid, oci_state(record, current))
 
     joined = join.create(
-        join.JoinPlan(pidfd, process, None, (), seccomp_filter, stdio, preserved, spec["linux"], on_listener)
+        join.JoinPlan(pidfd, process, None, (), seccomp_filter, maps, stdio, preserved, spec["linux"], on_listener)
     )
     os.close(pidfd)
     master = joined.master

@@ -17,11 +17,27 @@ def writer(spec: Mapping[str, Any]) -> Callable[[int], None] | None:
     entries = spec["linux"].get("namespaces") or ()
     if not any(entry["type"] == "user" and not entry.get("path") for entry in entries):
         return None
-    if not spec["linux"].get("uidMappings") and not spec["linux"].get("gidMappings"):
+    if _are_left_out(spec):
         default = default_maps(os.geteuid(), os.getegid())
         return lambda pid: default.write(pid, default.maps)
     maps = IdMaps(_lines(spec, "uidMappings"), _lines(spec, "gidMappings"))
     return lambda pid: _write(pid, maps)
+
+
+def of_container(spec: Mapping[str, Any]) -> IdMaps | None:
+    """Return the maps as seen from here; None for a container in our own user namespace.
+
+    Those of a user namespace by path are not in the config: it is taken for one of the engine's.
+    """
+    if not any(entry["type"] == "user" for entry in spec["linux"].get("namespaces") or ()):
+        return None
+    if _are_left_out(spec):
+        return default_maps(os.geteuid(), os.getegid()).maps
+    return IdMaps(_lines(spec, "uidMappings"), _lines(spec, "gidMappings"))
+
+
+def _are_left_out(spec: Mapping[str, Any]) -> bool:
+    return not spec["linux"].get("uidMappings") and not spec["linux"].get("gidMappings")
 
 
 def _lines(spec: Mapping[str, Any], key: str) -> tuple[MapLine, ...]:

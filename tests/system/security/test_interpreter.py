@@ -99,7 +99,7 @@ def test_the_system_s_interpreter_is_not_copied(hostile: Engine) -> None:
 
 
 def test_a_program_that_forgets_to_protect_itself_is_refused(own_python: OwnPython) -> None:
-    script = "from rootless.runtime.interpreter import check_protected; check_protected()"
+    script = "from rootless.runtime.interpreter import check_protected, engine_maps; check_protected(engine_maps())"
     command = [str(own_python.file), "-I", "-c", script]
     ended = subprocess.run(command, capture_output=True, text=True, check=False, **drop_privileges())
     assert "containers could change the Python interpreter" in ended.stderr
