@@ -286,6 +286,20 @@ static int set_attribute(const char *path, const char *name, const char *value)
     return 0;
 }
 
+/* Looks for a key of the user's in the session keyring (and what is linked to it), and tries to read and to plant one. */
+static int find_key(const char *description)
+{
+    char secret[64] = "";
+    long key = syscall(SYS_keyctl, 10, -3, "user", description, 0); /* KEYCTL_SEARCH, KEY_SPEC_SESSION_KEYRING */
+    if (key < 0) {
+        printf("%s\n", name_of(errno));
+        return 0;
+    }
+    syscall(SYS_keyctl, 11, key, secret, sizeof secret - 1, 0); /* KEYCTL_READ */
+    printf("LEAK key %ld: %s\n", key, secret);
+    return 0;
+}
+
 int main(int count, char **arguments)
 {
     const char *verb = count > 1 ? arguments[1] : "";
@@ -308,6 +322,8 @@ int main(int count, char **arguments)
         return connect_abstract(arguments[2]);
     if (!strcmp(verb, "syn"))
         return syn(arguments[2], atoi(arguments[3]));
+    if (!strcmp(verb, "key"))
+        return find_key(arguments[2]);
     if (!strcmp(verb, "xattr"))
         return set_attribute(arguments[2], arguments[3], arguments[4]);
     fprintf(stderr, "attacker: unknown verb %s\n", verb);

@@ -8,7 +8,7 @@ import pytest
 
 from rootless.images.busybox import applets_of
 from tests.support import tars
-from tests.support.engine import Engine, check_and_remove, copy_store, make_folder
+from tests.support.engine import Engine, check_and_remove, copy_store, make_folder, wait_until
 
 SOURCES = Path(__file__).parent
 # Where the node's own python looks for its dynamic linker (x86-64).
@@ -39,22 +39,23 @@ def programs(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
-def hostile_store(busybox_store: Path, programs: Path) -> Iterator[Path]:
-    """A data root with the image `hostile`, made once, then copied."""
+def hostile_engine(busybox_store: Path, programs: Path) -> Iterator[Engine]:
+    """One engine with the image `hostile` for the whole folder."""
     engine = Engine(make_folder())
     copy_store(busybox_store, engine.data_root)
     import_image(engine, "hostile", root_file_system(programs))
-    yield engine.data_root
+    yield engine
     check_and_remove(engine)
 
 
 @pytest.fixture
-def hostile(hostile_store: Path) -> Iterator[Engine]:
-    """An engine of its own for one test, with the image `hostile`."""
-    made = Engine(make_folder())
-    copy_store(hostile_store, made.data_root)
-    yield made
-    check_and_remove(made)
+def hostile(hostile_engine: Engine) -> Iterator[Engine]:
+    """That engine without containers; what a test makes of them goes with it."""
+    yield hostile_engine
+    names = hostile_engine.rl("ps", "-aq").stdout.split()
+    if names:
+        hostile_engine.rl("rm", "-f", *names)
+    wait_until(lambda: not hostile_engine.processes(), what="no process is left of the test")
 
 
 def import_image(engine: Engine, name: str, entries: list[tars.Entry], *changes: str) -> None:

@@ -57,10 +57,11 @@ def own_python(hostile: Engine) -> Iterator[OwnPython]:
     hostile.rl("run", "--rm", "-v", f"{hostile.folder}/shared:/shared", *NONE, "hostile", "sh", "-c", SCRIPT)
     yield python
     python.check_unchanged()
+    shutil.rmtree(python.file.parents[1])
 
 
 # A command that is our own interpreter by its name, by a link, and as the interpreter of a script.
-SCRIPT = "ln -s /proc/self/exe /shared/link; printf '#!/proc/self/exe\\n' >/shared/script; chmod 755 /shared/script"
+SCRIPT = "ln -sf /proc/self/exe /shared/link; printf '#!/proc/self/exe\\n' >/shared/script; chmod 755 /shared/script"
 COMMANDS = ("/proc/self/exe", "/shared/link", "/shared/script", "/proc/thread-self/exe")
 
 
