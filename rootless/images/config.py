@@ -30,7 +30,7 @@ def container_defaults(config: Mapping[str, Any]) -> ContainerDefaults:
         raise _wrong("config", "an object")
     return ContainerDefaults(
         # What no process could be given is left out: a NUL, or no name.
-        env=tuple(entry for entry in _texts(fields, "Env") or () if _is_plain(entry) and not entry.startswith("=")),
+        env=tuple(entry for entry in _texts(fields, "Env") or () if _is_plain(entry) and entry.partition("=")[0]),
         entrypoint=_command(fields, "Entrypoint"),
         cmd=_command(fields, "Cmd"),
         user=_text(fields, "User"),

@@ -166,7 +166,7 @@ def execute(process: Mapping[str, Any], *, die_with_parent: bool, still_wanted: 
     """
     _change_folder(process["cwd"])
     arguments = process["args"]
-    environment = dict(entry.partition("=")[::2] for entry in process["env"])
+    environment = _environment(process)
     reset_signals()
     if die_with_parent:
         set_parent_death_signal(signal.SIGKILL)
@@ -178,7 +178,7 @@ def execute(process: Mapping[str, Any], *, die_with_parent: bool, still_wanted: 
 def check_command(process: Mapping[str, Any]) -> None:
     """Raise what `execute` would for a command that does not exist or is not executable; looked up in the same way."""
     command = process["args"][0]
-    environment = dict(entry.partition("=")[::2] for entry in process["env"])
+    environment = _environment(process)
     found = False
     for candidate in _candidates(command, environment.get("PATH", _DEFAULT_PATH)):
         path = os.path.join(process["cwd"], candidate)
@@ -189,6 +189,12 @@ def check_command(process: Mapping[str, Any]) -> None:
     if found or os.path.isdir(os.path.join(process["cwd"], command)):
         raise CannotInvoke(f'exec: "{command}": permission denied', _HINTS[errno.EACCES])
     raise _not_found(command)
+
+
+def _environment(process: Mapping[str, Any]) -> dict[str, str]:
+    """Return the variables by name; an entry without a name is none, and execve(2) in Python refuses it."""
+    pairs = (entry.partition("=")[::2] for entry in process["env"])
+    return {name: value for name, value in pairs if name}
 
 
 def _change_folder(cwd: str) -> None:
