@@ -26,7 +26,7 @@ def _pull(locations: Locations, name: str) -> Image:
 
 
 def _read_archive(locations: Locations, transport: transports.Transport) -> Image:
-    from cli.transports import tell  # not on the path of a start from the store
+    from cli.transports import tell, warn  # not on the path of a start from the store
     from rootless.images.trust import policy
 
-    return transports.read_into_store(locations, transport, note=tell, policy=policy.load(os.environ)).image
+    return transports.read_into_store(locations, transport, note=tell, warn=warn, policy=policy.load(os.environ)).image

@@ -118,6 +118,8 @@ class _Bars(_Quiet):
         self._last[digest] = (phase, now)
         if digest not in self._tasks:
             self._tasks[digest] = self._display.add_task("", total=total, short=_short(digest), phase=phase.value)
+        elif phase is Phase.EXTRACTING and known is not phase:
+            self._display.reset(self._tasks[digest], total=total)  # with a rate of its own
         self._display.update(self._tasks[digest], completed=done, phase=phase.value)
 
 

@@ -3,6 +3,7 @@
 import os
 import sys
 
+from cli.complaints import complain
 from cli.tables import printable
 from rootless.errors import InvalidInput
 from rootless.images import platform as platforms
@@ -17,7 +18,8 @@ def read_archive(locations: Locations, transport: Transport, platform: str | Non
     if all_tags:
         raise InvalidInput("--all-tags is for registries", f"`rl load -i {transport.path}` loads all images of an archive")
     asked = platforms.parse(platform) if platform else None
-    loaded = read_into_store(locations, transport, platform=asked, note=ignore if quiet else tell, policy=policy.load(os.environ))
+    note = ignore if quiet else tell
+    loaded = read_into_store(locations, transport, platform=asked, note=note, warn=warn, policy=policy.load(os.environ))
     return loaded.image.id if quiet or not loaded.names else loaded.names[0]
 
 
@@ -29,6 +31,11 @@ def write_archive(locations: Locations, name: str, transport: Transport, *, quie
 def tell(text: str) -> None:
     """Print what is done to standard error."""
     print(printable(text), file=sys.stderr)  # noqa: T201
+
+
+def warn(text: str) -> None:
+    """Warn of what an image has that cannot be unpacked; also when quiet."""
+    complain(text, kind="warning")
 
 
 def ignore(_text: str) -> None:

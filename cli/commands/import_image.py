@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 import click
 
+from cli.transports import warn
 from rootless.errors import InvalidInput, os_error_text
 from rootless.images.import_tar import import_tar
 from rootless.images.platform import parse
@@ -28,9 +29,8 @@ def command(*, file: str, reference: str | None, changes: tuple[str, ...], messa
     make_private_folder(locations.runtime_dir)
     wanted = parse(platform) if platform else None
     with _opened(file) as source:
-        image = import_tar(
-            locations, source, reference, changes=changes, message=message or f"Imported from {file}", wanted=wanted
-        )
+        message = message or f"Imported from {file}"
+        image = import_tar(locations, source, reference, changes=changes, message=message, wanted=wanted, warn=warn)
     click.echo(image.id)
 
 

@@ -6,7 +6,7 @@ import sys
 import click
 
 from cli.tables import emit
-from cli.transports import ignore, tell
+from cli.transports import ignore, tell, warn
 from rootless.errors import InvalidInput
 from rootless.images.load_archive import Loaded, load_archive
 from rootless.images.reference import familiar_name
@@ -23,7 +23,8 @@ def command(*, path: str | None, quiet: bool) -> None:
         raise InvalidInput("will not read an archive from the terminal", "give a file: rl load -i FILE, or pipe one into rl load")
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
-    for loaded in load_archive(locations, path or sys.stdin.buffer, note=ignore if quiet else tell, policy=policy.load(os.environ)):
+    note = ignore if quiet else tell
+    for loaded in load_archive(locations, path or sys.stdin.buffer, note=note, warn=warn, policy=policy.load(os.environ)):
         for line in _lines(loaded):
             emit(line)
 

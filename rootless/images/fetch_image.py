@@ -27,7 +27,7 @@ from rootless.images.reference import Reference, is_digest
 from rootless.images.store import NewImage
 from rootless.images.trust import policy as trust_policy
 from rootless.images.trust.enforcement import enforce
-from rootless.images.unpack_service import UnpackService, request, unwrap
+from rootless.images.unpack_service import UnpackService, progress_in, request, unwrap
 from rootless.registry.client import Document, fetch_blob, fetch_document, fetch_manifest, fetch_tags
 from rootless.registry.connections import Connections
 from rootless.registry.parallel import first_of
@@ -115,19 +115,30 @@ class _Worker:
     def __init__(self, requests: trio.lowlevel.FdStream, replies: trio.lowlevel.FdStream) -> None:
         self._requests = requests
         self._replies = replies
+        self._pending = b""
         self._lock = trio.Lock()
 
-    async def ask(self, line: bytes, started: Callable[[], None] = lambda: None) -> Any:
+    async def ask(self, line: bytes, told: Callable[[int], None] = lambda _offset: None) -> Any:
+        """Return the reply to a request; `told` is called with 0 when it begins, and with what the worker says meanwhile."""
         async with self._lock:
-            started()
-            reply = b""
+            told(0)
             try:
                 await self._requests.send_all(line)
-                while not reply.endswith(b"\n") and (part := await self._replies.receive_some()):
-                    reply += part
+                while (offset := progress_in(reply := await self._line())) is not None:
+                    told(offset)
             except trio.BrokenResourceError:
                 reply = b""
             return unwrap(reply)
+
+    async def _line(self) -> bytes:
+        """Return the worker's next line. Raises `trio.BrokenResourceError` when it has ended."""
+        while b"\n" not in self._pending:
+            part = await self._replies.receive_some()
+            if not part:
+                raise trio.BrokenResourceError
+            self._pending += part
+        line, _, self._pending = self._pending.partition(b"\n")
+        return line + b"\n"
 
 
 class _Fetch:
@@ -218,10 +229,10 @@ class _Fetch:
             return
         progress.layer(blob.digest, Phase.DOWNLOADED, blob.size, blob.size)
 
-        def started() -> None:
-            progress.layer(blob.digest, Phase.EXTRACTING, blob.size, blob.size)
+        def told(offset: int) -> None:
+            progress.layer(blob.digest, Phase.EXTRACTING, offset, blob.size)
 
-        for text in await self._worker.ask(request("extract", self._layout.blob_path(blob.digest), diff_id), started):
+        for text in await self._worker.ask(request("extract", self._layout.blob_path(blob.digest), diff_id, True), told):
             progress.warning(text)
         progress.layer(blob.digest, Phase.COMPLETE, blob.size, blob.size)
 

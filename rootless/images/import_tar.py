@@ -1,6 +1,6 @@
 """Making an image of one layer from a root file system's tar (`rl import`)."""
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import IO, Any
 
 from rootless import events
@@ -22,12 +22,13 @@ def import_tar(
     message: str = "",
     created: str | None = None,
     wanted: platform.Platform | None = None,
+    warn: Callable[[str], None] = lambda _text: None,
 ) -> Image:
     """Make an image from a tar, plain or compressed by gzip, zstd, xz or bzip2, and return it.
 
     `name` is a reference, or None for an image without a name; `changes` are Dockerfile instructions; `created` is RFC 3339 text,
-    by default now; `wanted` is the platform of the files, by default this machine's. The caller is single-threaded. Raises
-    `InvalidInput`, `CorruptImage`, `NodeLacks`, `OSError`; nothing is kept then.
+    by default now; `wanted` is the platform of the files, by default this machine's; `warn` is told what cannot be unpacked as it
+    is. The caller is single-threaded. Raises `InvalidInput`, `CorruptImage`, `NodeLacks`, `OSError`; nothing is kept then.
     """
     target = None if name is None else reference.parse(name)
     if target is not None and target.digest is not None:
@@ -40,6 +41,8 @@ def import_tar(
             layer = store_layer(locations, source)
         except CorruptImage as error:
             raise of_archive(error, "import the archive") from error
+        for text in layer.warnings:
+            warn(text)
         config = _config(settings, layer.diff_id, message, created or now(), wanted)
         new = write_documents(store.layout, [layer.blob], config, layer.keys, layer.size)
         if not store.add(new, target.name if target else None):

@@ -51,14 +51,19 @@ class _Ready(NamedTuple):
 
 
 def load_images(
-    store: ImageStore, members: Members, keeper: Keeper, wanted: Sequence[Wanted], note: Callable[[str], None]
+    store: ImageStore,
+    members: Members,
+    keeper: Keeper,
+    wanted: Sequence[Wanted],
+    note: Callable[[str], None],
+    warn: Callable[[str], None],
 ) -> list[Image]:
     """Bring images of an archive into the store; the caller is single-threaded and keeps others from removing (`additions`).
 
-    `note` is told of every layer that is copied, in words. Raises `CorruptImage` naming the member, `NodeLacks`, `OSError`; nothing
-    is kept then.
+    `note` is told of every layer that is copied, `warn` of what cannot be unpacked as it is, in words. Raises `CorruptImage` naming
+    the member, `NodeLacks`, `OSError`; nothing is kept then.
     """
-    with _Loader(store, members, keeper, note) as loader:
+    with _Loader(store, members, keeper, note, warn) as loader:
         found = [loader.find(one) for one in wanted]
         new = loader.place([one for one in found if isinstance(one, _Ready)])
     for ready, added in new:
@@ -75,11 +80,14 @@ def load_images(
 class _Loader:
     """Verifies and unpacks. The worker starts with the first layer that is not unpacked."""
 
-    def __init__(self, store: ImageStore, members: Members, keeper: Keeper, note: Callable[[str], None]) -> None:
+    def __init__(
+        self, store: ImageStore, members: Members, keeper: Keeper, note: Callable[[str], None], warn: Callable[[str], None]
+    ) -> None:
         self._store = store
         self._members = members
         self._keeper = keeper
         self._note = note
+        self._warn = warn
         self._kept: dict[str, Kept] = {}
         self._checked: dict[str, _Checked] = {}  # by diff ID
         self._worker: _Worker | None = None
@@ -164,12 +172,12 @@ class _Loader:
 
     def _extract(self, checked: _Checked, diff_id: str, member: str) -> None:
         if self._worker is None:
-            self._worker = _Worker(self._store, self._note)
-        self._worker.begin(request("extract", checked.path, diff_id), member, checked.path)
+            self._worker = _Worker(self._store, self._warn)
+        self._worker.begin(request("extract", checked.path, diff_id, False), member, checked.path)
 
     def _ask(self, line: bytes, member: str) -> Any:
         if self._worker is None:
-            self._worker = _Worker(self._store, self._note)
+            self._worker = _Worker(self._store, self._warn)
         self._worker.begin(line, member, "")
         return self._worker.wait()
 

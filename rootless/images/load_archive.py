@@ -35,6 +35,7 @@ def load_archive(
     *,
     platform: Platform | None = None,
     note: Callable[[str], None] = lambda _text: None,
+    warn: Callable[[str], None] = lambda _text: None,
     limits: Limits = Limits(),  # noqa: B008 - immutable
     policy: Policy = ANYTHING,
 ) -> list[Loaded]:
@@ -42,9 +43,10 @@ def load_archive(
 
     `source` is the path of a tar (plain, gzip, zstd, xz, bzip2) or of a folder, or a stream with a tar; docker-archives, OCI
     layouts and folders of skopeo's `dir:` are told apart by what is in them. `choose` picks images and names, by default all with
-    theirs. Of an index the image for `platform` is taken (by default this machine's). `note` is told what is done, in words.
-    `policy` says whether it may come in. The caller is single-threaded. Raises `InvalidInput` (cannot be opened), `CorruptImage`
-    naming the member, `RefusedByPolicy`, `NoSuchObject`, `NodeLacks`, `OSError`; nothing is kept then.
+    theirs. Of an index the image for `platform` is taken (by default this machine's). `note` is told what is done, `warn` what
+    cannot be unpacked as it is, in words. `policy` says whether it may come in. The caller is single-threaded. Raises
+    `InvalidInput` (cannot be opened), `CorruptImage` naming the member, `RefusedByPolicy`, `NoSuchObject`, `NodeLacks`, `OSError`;
+    nothing is kept then.
     """
     store = ImageStore(locations)
     shown = source if isinstance(source, str) else "standard input"
@@ -55,7 +57,7 @@ def load_archive(
             path = os.path.abspath(source) if isinstance(source, str) else ""
             enforce_unsigned(policy, transport_of(members, is_folder=os.path.isdir(path)), path)
             wanted = (choose or everything)(images)
-            found = load_images(store, members, keeper, wanted, note)
+            found = load_images(store, members, keeper, wanted, note, warn)
     except CorruptImage as error:
         raise of_archive(error, f"load {shown}") from error
     for image, one in zip(found, wanted, strict=True):

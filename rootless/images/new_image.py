@@ -21,12 +21,16 @@ _SUFFIXES: Final = {b"\x1f\x8b": "+gzip", b"\x28\xb5": "+zstd"}
 
 
 class StoredLayer(NamedTuple):
-    """A layer in the store: its blob, its diff ID; the keys of the whole stack, bottom first, and the bytes of its files."""
+    """A layer in the store: its blob, its diff ID; the keys of the whole stack, bottom first, and the bytes of its files.
+
+    `warnings` tell what could not be unpacked as it is.
+    """
 
     blob: Blob
     diff_id: str
     keys: tuple[str, ...]
     size: int
+    warnings: tuple[str, ...]
 
 
 def store_layer(locations: Locations, source: IO[bytes], below: tuple[str, ...] = ()) -> StoredLayer:
@@ -45,7 +49,7 @@ def store_layer(locations: Locations, source: IO[bytes], below: tuple[str, ...] 
         new = unpack_new_layer(locations, writer.flushed(), below)
         digest = writer.commit()  # only now: of a tar that cannot be unpacked nothing stays
     media_type = media_types.OCI_LAYER + _SUFFIXES.get(first[:2], "")
-    return StoredLayer(Blob(digest, writer.size, media_type), new.diff_id, new.keys, new.size)
+    return StoredLayer(Blob(digest, writer.size, media_type), *new)
 
 
 def write_documents(layout: Layout, layers: Sequence[Blob], config: dict[str, Any], keys: tuple[str, ...], size: int) -> NewImage:

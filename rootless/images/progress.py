@@ -31,7 +31,7 @@ class Progress(Protocol):
         """Take a warning."""
 
     def layer(self, digest: str, phase: Phase, done: int, total: int) -> None:
-        """Take the state of the layer with this blob digest: `done` of `total` bytes are there."""
+        """Take the state of the layer with this blob digest: `done` of `total` bytes are there, or unpacked."""
 
 
 class NoProgress:

@@ -79,6 +79,7 @@ def read_into_store(
     *,
     platform: "Platform | None" = None,
     note: Callable[[str], None] = lambda _text: None,
+    warn: Callable[[str], None] = lambda _text: None,
     policy: "Policy",
 ) -> "Loaded":
     """Bring the image that a transport (not a registry's) names into the store, and return it with its names there.
@@ -88,9 +89,10 @@ def read_into_store(
     """
     from rootless.images.load_archive import load_archive
 
-    (loaded,) = load_archive(
-        locations, transport.path, lambda images: [_choose(transport, images)], platform=platform, note=note, policy=policy
-    )
+    def choose(images: "list[ArchivedImage]") -> "list[Wanted]":
+        return [_choose(transport, images)]
+
+    (loaded,) = load_archive(locations, transport.path, choose, platform=platform, note=note, warn=warn, policy=policy)
     return loaded
 
 

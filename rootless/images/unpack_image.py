@@ -12,6 +12,7 @@ import fcntl
 import json
 import os
 import secrets
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, NamedTuple
 
@@ -19,7 +20,7 @@ from rootless.errors import CorruptImage
 from rootless.images import layers, lower
 from rootless.images.attributes import Attributes, choose_form
 from rootless.images.blobs import explain_full_disk
-from rootless.images.compression import HashedBlocks, Limits, limits_from
+from rootless.images.compression import HashedBlocks, Limits, Source, limits_from
 from rootless.images.layout import Layout
 from rootless.images.manifest import chain_ids, diff_ids_of, parse_manifest
 from rootless.images.mtree import RecordWriter, crc32
@@ -41,11 +42,15 @@ class UnpackedImage(NamedTuple):
 
 
 class NewLayer(NamedTuple):
-    """A layer's diff ID; the keys of its whole stack, bottom first, and the bytes of all their regular files."""
+    """A layer's diff ID; the keys of its whole stack, bottom first, and the bytes of all their regular files.
+
+    `warnings` tell what could not be unpacked as it is.
+    """
 
     diff_id: str
     keys: tuple[str, ...]
     size: int
+    warnings: tuple[str, ...]
 
 
 class _Extracted(NamedTuple):
@@ -73,8 +78,8 @@ def unpack_image(locations: Locations, manifest: dict[str, Any], config: dict[st
 def unpack_new_layer(locations: Locations, blob_path: str, below: tuple[str, ...] = ()) -> NewLayer:
     """Unpack a layer whose diff ID is not known yet; those with the diff IDs `below` are unpacked, the bottom one first."""
     os.makedirs(locations.layers, 0o700, exist_ok=True)
-    diff_id, keys, size = run_in_parent(locations, _unpack_new, locations, blob_path, below)
-    return NewLayer(diff_id, tuple(keys), size)
+    diff_id, warnings, keys, size = run_in_parent(locations, _unpack_new, locations, blob_path, below)
+    return NewLayer(diff_id, tuple(keys), size, tuple(warnings))
 
 
 def _unpack_stack(locations: Locations, paths: dict[str, str], diff_ids: tuple[str, ...]) -> tuple[list[str], int]:
@@ -84,10 +89,11 @@ def _unpack_stack(locations: Locations, paths: dict[str, str], diff_ids: tuple[s
         return unpacker.place(diff_ids)
 
 
-def _unpack_new(locations: Locations, blob_path: str, below: tuple[str, ...]) -> tuple[str, list[str], int]:
+def _unpack_new(locations: Locations, blob_path: str, below: tuple[str, ...]) -> tuple[str, list[str], list[str], int]:
     with LayerUnpacker(locations) as unpacker:
         diff_id = unpacker.extract(blob_path, None)
-        return diff_id, *unpacker.place((*below, diff_id))
+        warnings = unpacker.warnings_of(diff_id)
+        return diff_id, warnings, *unpacker.place((*below, diff_id))
 
 
 class LayerUnpacker:
@@ -112,12 +118,15 @@ class LayerUnpacker:
             remove_tree(folder)
             os.close(descriptor)
 
-    def extract(self, blob_path: str, diff_id: str | None) -> str:
-        """Unpack a blob into a temporary folder and return its diff ID, which must be `diff_id` unless that is None."""
+    def extract(self, blob_path: str, diff_id: str | None, told: Callable[[int], None] | None = None) -> str:
+        """Unpack a blob into a temporary folder and return its diff ID, which must be `diff_id` unless that is None.
+
+        `told` is called by another thread with the number of the blob's bytes that have been read.
+        """
         folder, descriptor = _make_temporary(self._locations.layers)
         try:
             with explain_full_disk(self._locations.layers):
-                record = self._extract_into(folder, descriptor, blob_path)
+                record = self._extract_into(folder, descriptor, blob_path, told)
             _check_diff_id(record["diffID"], diff_id)
         except BaseException:
             self._abandoned[folder] = descriptor
@@ -162,7 +171,9 @@ class LayerUnpacker:
         _finish(extracted, key, layers.folder_of(self._locations, key))
         return key
 
-    def _extract_into(self, folder: str, descriptor: int, blob_path: str) -> dict[str, Any]:
+    def _extract_into(
+        self, folder: str, descriptor: int, blob_path: str, told: Callable[[int], None] | None
+    ) -> dict[str, Any]:
         attributes = Attributes(choose_form(descriptor))
         tree = f"{folder}/{layers.TREE}"
         os.mkdir(tree, 0o700)
@@ -171,7 +182,7 @@ class LayerUnpacker:
             with (
                 open(blob_path, "rb", buffering=0) as blob,
                 open(f"{folder}/{layers.FILES}", "wb", buffering=_BUFFER) as files,
-                HashedBlocks(blob, self._limits) as blocks,
+                HashedBlocks(_Watched(blob, told) if told else blob, self._limits) as blocks,
             ):
                 unpacked = unpack(blocks, root, attributes, self._limits, RecordWriter(files))
                 diff_id = blocks.digest()
@@ -180,6 +191,21 @@ class LayerUnpacker:
         if attributes.side:
             _write_json(f"{folder}/{layers.SIDE_FILE}", attributes.side)
         return _record(diff_id, attributes, unpacked)
+
+
+class _Watched:
+    """A blob that tells how far it has been read."""
+
+    def __init__(self, blob: Source, told: Callable[[int], None]) -> None:
+        self._blob = blob
+        self._told = told
+        self._offset = 0
+
+    def read(self, size: int, /) -> bytes:
+        data = self._blob.read(size)
+        self._offset += len(data)
+        self._told(self._offset)
+        return data
 
 
 def read_record(folder: str) -> dict[str, Any]:

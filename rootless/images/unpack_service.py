@@ -3,9 +3,12 @@
 Theory of operation. The worker is forked before trio starts, as a fork wants a single thread. Requests and replies are JSON
 lines on two pipes, strictly in turn:
 
-    {"extract": [blob path, diff ID]}                {"result": [warning, …]}
+    {"extract": [blob path, diff ID, told]}          {"result": [warning, …]}
     {"place": [{diff ID: blob path}, [diff ID, …]]}  {"result": [[key, …], size]}
                                                      {"error": class name, "message": …, "hint": …} to either
+
+Where `told` is true, lines {"at": bytes of the blob that are unpacked} come before the reply, so that nothing waits for who does
+not read them.
 
 End of file ends the worker between two requests, SIGTERM in the middle of one; both remove what is not placed. What a killed
 worker leaves is unlocked thereby, and removed by the next.
@@ -14,9 +17,10 @@ worker leaves is unlocked thereby, and removed by the next.
 import json
 import os
 import signal
+import time
 import traceback
 from types import FrameType
-from typing import Any, NoReturn
+from typing import Any, Final, NoReturn
 
 from rootless import errors
 from rootless.errors import CorruptImage, RlError, os_error_text
@@ -24,6 +28,8 @@ from rootless.images.compression import Limits, limits_from
 from rootless.images.unpack_image import LayerUnpacker
 from rootless.locations import Locations
 from rootless.namespaces.parent import fork_into_parent
+
+_TELL_EVERY: Final = 0.1  # seconds
 
 
 class UnpackService:
@@ -76,13 +82,19 @@ def unwrap(line: bytes) -> Any:
     return reply["result"]
 
 
+def progress_in(line: bytes) -> int | None:
+    """Return how many bytes of a blob are unpacked where a line says that, None where it is a reply."""
+    found = json.loads(line).get("at")
+    return found if isinstance(found, int) else None
+
+
 def _serve(locations: Locations, limits: Limits, requests: int, replies: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C is the caller's, which then ends this process
     signal.signal(signal.SIGTERM, _stop)
     with open(requests, "rb") as source, open(replies, "wb", buffering=0) as sink, LayerUnpacker(locations, limits) as unpacker:
         try:
             for line in source:
-                sink.write(json.dumps(_answer(unpacker, json.loads(line))).encode() + b"\n")
+                sink.write(json.dumps(_answer(unpacker, json.loads(line), _Teller(replies))).encode() + b"\n")
         finally:
             signal.signal(signal.SIGTERM, signal.SIG_IGN)  # from here on temporary folders are removed
 
@@ -92,12 +104,26 @@ def _stop(_number: int, _frame: FrameType | None) -> NoReturn:
     raise SystemExit(1)
 
 
-def _answer(unpacker: LayerUnpacker, wanted: dict[str, Any]) -> dict[str, Any]:
+class _Teller:
+    """Tells the caller now and then how far a layer is; called by the thread that reads its blob."""
+
+    def __init__(self, replies: int) -> None:
+        self._replies = replies
+        self._last = time.monotonic()
+
+    def __call__(self, offset: int) -> None:
+        now = time.monotonic()
+        if now - self._last >= _TELL_EVERY:
+            self._last = now
+            os.write(self._replies, b'{"at": %d}\n' % offset)  # less than PIPE_BUF: never in pieces (pipe(7))
+
+
+def _answer(unpacker: LayerUnpacker, wanted: dict[str, Any], teller: _Teller) -> dict[str, Any]:
     try:
         if "extract" in wanted:
-            path, diff_id = wanted["extract"]
+            path, diff_id, told = wanted["extract"]
             unpacker.blobs[diff_id] = path
-            _extract(unpacker, path, diff_id)
+            _extract(unpacker, path, diff_id, teller if told else None)
             return {"result": [f"layer {_short(path)}: {text}" for text in unpacker.warnings_of(diff_id)]}
         paths, diff_ids = wanted["place"]
         unpacker.blobs.update(paths)
@@ -110,9 +136,9 @@ def _answer(unpacker: LayerUnpacker, wanted: dict[str, Any]) -> dict[str, Any]:
         return {"error": "RlError", "message": f"a worker failed:\n{traceback.format_exc()}", "hint": None}
 
 
-def _extract(unpacker: LayerUnpacker, path: str, diff_id: str) -> None:
+def _extract(unpacker: LayerUnpacker, path: str, diff_id: str, told: _Teller | None) -> None:
     try:
-        unpacker.extract(path, diff_id)
+        unpacker.extract(path, diff_id, told)
     except CorruptImage as error:
         raise CorruptImage(f"layer {_short(path)}: {error.message}", error.hint) from error
 

@@ -2,6 +2,7 @@
 
 import gzip
 import io
+import json
 import os
 import stat
 import tarfile
@@ -106,6 +107,14 @@ def test_devices_are_left_out_and_said(place: Place) -> None:
 
     expected = "left out 5 devices, which a user namespace cannot make: dev/1, dev/2, dev/3 and 2 more"
     assert place.in_parent(warnings) == [expected]
+    imported = place.rl("import", "-", data=layer)
+    assert (imported.returncode, imported.stderr.decode()) == (0, f"rl: warning: {expected}\n")
+    entry = [{"Config": "c", "RepoTags": ["devices:1"], "Layers": ["l"]}]
+    config = json.dumps({"rootfs": {"type": "layers", "diff_ids": [digest_of(layer)]}}).encode()
+    archive = make([file("c", config), file("l", layer), file("manifest.json", json.dumps(entry).encode())])
+    place.rl("rmi", "-af")
+    loaded = place.rl("load", "-q", data=archive)
+    assert expected in loaded.stderr.decode()
 
 
 def test_a_device_0_0_is_the_overlay_s_whiteout(place: Place) -> None:

@@ -14,7 +14,7 @@ import pytest
 import zstandard
 
 from rootless.errors import NoSuchObject, RegistryError
-from rootless.images import busybox, media_types
+from rootless.images import busybox, media_types, unpack_service
 from rootless.images.progress import Phase
 from rootless.images.pull import pull
 from rootless.images.store import Image, ImageStore, layer_folders
@@ -39,6 +39,7 @@ class Recorder:
         self.messages: list[str] = []
         self.warnings: list[str] = []
         self.phases: dict[str, list[Phase]] = {}
+        self.unpacked: list[int] = []
 
     def message(self, text: str) -> None:
         self.messages.append(text)
@@ -51,6 +52,8 @@ class Recorder:
         phases = self.phases.setdefault(digest, [])
         if phases[-1:] != [phase]:
             phases.append(phase)
+        if phase is Phase.EXTRACTING:
+            self.unpacked.append(done)
 
 
 def pulled(place: Place, name: str, **options: Any) -> tuple[Image, Recorder]:
@@ -299,3 +302,19 @@ def test_pulls_of_the_same_image_at_the_same_time(place: Place, registry: Regist
     assert len(os.listdir(place.locations.layers)) == 3
     assert os.listdir(f"{place.locations.images}/partial") == []
     assert Path(place.locations.images).is_dir()
+
+
+def test_how_far_a_layer_is_unpacked_is_told(place: Place, registry: Registry) -> None:
+    layer = make([file("data", os.urandom(3 << 20))])
+    registry.push("told:1", [layer])
+
+    def body() -> list[int]:
+        unpack_service._TELL_EVERY = 0  # the worker is our fork
+        recorder = Recorder()
+        pull(place.locations, f"{registry.host}/told:1", environ=place.environ, progress=recorder, etc=place.etc)
+        return recorder.unpacked
+
+    offsets = place.run(body)
+    assert offsets == sorted(offsets)
+    assert (offsets[0], offsets[-1]) == (0, len(layer))
+    assert len(set(offsets)) > 3
