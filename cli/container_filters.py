@@ -84,5 +84,6 @@ _TESTS: Final[dict[str, Callable[[Document, str], bool]]] = {
     "label": _has_label,
     "name": lambda document, value: _matches(document["Name"].lstrip("/"), value.lstrip("/")),
     "network": lambda document, value: document["HostConfig"].get("NetworkMode") == value,
+    "volume": lambda document, value: any(value in (one.get("Name"), one["Destination"]) for one in document["Mounts"]),
     "status": lambda document, value: document["State"]["Status"] == value,
 }

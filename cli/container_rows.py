@@ -72,7 +72,8 @@ class ContainerRow(Mapping[str, Any]):
         return short[:_SHORT_ID] if self._truncate and is_id else name
 
     def _mounts(self) -> str:
-        names = [str(mount.get("Source") or mount.get("Destination") or "") for mount in self._document["Mounts"]]
+        keys = ("Name", "Source", "Destination")
+        names = [next((str(mount[key]) for key in keys if mount.get(key)), "") for mount in self._document["Mounts"]]
         return ",".join(ellipsis(name, _MOUNT_WIDTH) if self._truncate else name for name in names)
 
     def _status(self) -> str:
@@ -85,7 +86,7 @@ _FIELDS: Final[Mapping[str, Callable[[ContainerRow], Any]]] = {
     "ID": ContainerRow._id,
     "Image": ContainerRow._image,
     "Labels": lambda row: ",".join(f"{name}={value}" for name, value in sorted(row._labels().items())),
-    "LocalVolumes": lambda _row: "0",
+    "LocalVolumes": lambda row: str(sum(mount["Type"] == "volume" for mount in row._document["Mounts"])),
     "Mounts": ContainerRow._mounts,
     "Names": lambda row: row._document["Name"].lstrip("/"),
     "Networks": lambda row: str(row._document["HostConfig"].get("NetworkMode") or ""),

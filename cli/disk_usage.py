@@ -6,7 +6,7 @@ from typing import Final, NamedTuple
 from cli.image_rows import Usage
 from cli.sizes import human_size
 from rootless.containers.documents import Document
-from rootless.containers.store import ContainerStore
+from rootless.containers.store import ContainerStore, images_of
 from rootless.containers.volume_users import volumes_of
 from rootless.images.history import layer_size
 from rootless.images.listing import ListedImage, layer_keys_of, list_images
@@ -54,7 +54,7 @@ class DiskUsage:
         self.volumes = VolumeStore(locations).list()
         self.volume_sizes = tree_sizes(locations, [volume.mountpoint for volume in self.volumes])
         self.volume_users = Counter(name for document in self.containers for name in set(volumes_of(document)))
-        self._users = Counter(document["Image"] for document in self.containers)
+        self._users = Counter(image_id for document in self.containers for image_id in images_of(document))
 
     def rows(self) -> list[Row]:
         """Return Docker's four rows."""

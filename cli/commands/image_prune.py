@@ -9,7 +9,7 @@ from cli.image_filters import OF_PRUNE, ImageFilters, parse_filters
 from cli.sizes import human_size
 from cli.tables import emit, for_output
 from cli.verb import Verb
-from rootless.containers.store import ContainerStore
+from rootless.containers.store import ContainerStore, images_of
 from rootless.images.prune import Pruned, prune_images
 from rootless.images.store import ImageStore
 from rootless.locations import Locations, from_environment, make_private_folder
@@ -40,7 +40,7 @@ def prune(locations: Locations, wanted: dict[str, list[str]], *, everything: boo
     chosen = ImageFilters(wanted, store, ())
 
     def used_images() -> list[str]:
-        return [document["Image"] for document in ContainerStore(locations).list()]
+        return [image_id for document in ContainerStore(locations).list() for image_id in images_of(document)]
 
     return prune_images(locations, used_images, chosen.passes, named=everything)
 

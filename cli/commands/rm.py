@@ -14,13 +14,13 @@ from rootless.locations import from_environment
 @click.option("-f", "--force", is_flag=True, help="Remove running containers, too: they are killed.")
 @click.option("-v", "--volumes", is_flag=True, help="Remove the containers' anonymous volumes, too.")
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
-def command(*, containers: tuple[str, ...], force: bool, volumes: bool) -> int:  # noqa: ARG001 - rl has no anonymous volumes
+def command(*, containers: tuple[str, ...], force: bool, volumes: bool) -> int:
     """Remove containers with all their files."""
     locations = from_environment(os.environ, os.geteuid())
 
     def remove(name: str) -> str | None:
         try:
-            lifecycle.remove(locations, name, force=force)
+            lifecycle.remove(locations, name, force=force, volumes=volumes)
         except NoSuchObject as error:
             if not force:
                 raise

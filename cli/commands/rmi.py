@@ -7,7 +7,7 @@ import click
 
 from cli.several import for_each
 from cli.tables import for_output
-from rootless.containers.store import ContainerStore
+from rootless.containers.store import ContainerStore, images_of
 from rootless.errors import InvalidInput, NoSuchObject, RlError
 from rootless.images.listing import list_images
 from rootless.images.remove import remove_all
@@ -48,5 +48,6 @@ def _users_by_image(locations: Locations) -> dict[str, list[str]]:
     """Return the IDs of containers by the IDs of their images."""
     users: dict[str, list[str]] = {}
     for document in ContainerStore(locations).list():
-        users.setdefault(document["Image"], []).append(document["Id"])
+        for image_id in images_of(document):
+            users.setdefault(image_id, []).append(document["Id"])
     return users

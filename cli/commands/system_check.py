@@ -7,6 +7,7 @@ import click
 from cli.sizes import human_size
 from cli.tables import emit, for_output
 from rootless.containers import documents
+from rootless.containers.store import layer_keys_of
 from rootless.errors import RlError
 from rootless.images.check import Holder, Problem, Report, check
 from rootless.locations import Locations, from_environment, make_private_folder
@@ -55,8 +56,7 @@ def _containers(locations: Locations) -> tuple[list[Holder], list[str]]:
     for container_id in sorted(names):
         try:
             document = documents.read(f"{locations.containers}/{container_id}")
-            own = document["Rl"]
-            name, keys = document["Name"].lstrip("/"), tuple(own["LayerKeys"])
+            name, keys = document["Name"].lstrip("/"), tuple(layer_keys_of(document))
             holders.append(Holder(name, keys, is_running=document["State"]["Running"]))
         except (FileNotFoundError, NotADirectoryError):  # removed just now, or just being made
             continue

@@ -14,7 +14,7 @@ from cli.sizes import human_size
 from cli.tables import emit
 from cli.verb import Verb
 from cli.volume_pruning import ANONYMOUS_VOLUMES, prune_volumes
-from rootless.containers.store import ContainerStore
+from rootless.containers.store import ContainerStore, layer_keys_of
 from rootless.errors import InvalidInput
 from rootless.images.sweep import sweep
 from rootless.locations import Locations, from_environment, make_private_folder
@@ -68,7 +68,7 @@ def _remove_leftovers(locations: Locations) -> int:
     """Remove what belongs to nothing any more; returns its bytes. Filters do not apply: it has neither labels nor a name."""
 
     def held_layers() -> list[str]:
-        return [key for document in ContainerStore(locations).list() for key in document["Rl"]["LayerKeys"]]
+        return [key for document in ContainerStore(locations).list() for key in layer_keys_of(document)]
 
     size = run_in_parent(locations, tree_size, locations.trash)
     size += sweep(locations, held_layers).size

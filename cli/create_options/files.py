@@ -6,22 +6,42 @@ from typing import Final
 import click
 
 from cli.create_options.given import Decorator, Given
-from rootless.containers.mount_options import parse_mount, parse_volume
+from rootless.containers.mount_request import MountRequest, parse_size
 from rootless.containers.options import CreateOptions
 
 OPTIONS: Final[tuple[Decorator, ...]] = (
-    click.option("-v", "--volume", "volumes", multiple=True, metavar="SOURCE:TARGET[:ro]", help="Bind what is on the node."),
-    click.option("--mount", "mounts", multiple=True, metavar="type=bind|tmpfs,…", help="Mount something, in the long form."),
+    click.option("-v", "--volume", "volumes", multiple=True, metavar="[SOURCE:]TARGET[:OPTIONS]", help="Mount a folder or volume."),
+    click.option("--mount", "mounts", multiple=True, metavar="type=bind|volume|tmpfs|image,…", help="Mount, in the long form."),
+    click.option("--tmpfs", multiple=True, metavar="TARGET[:OPTIONS]", help="Mount an empty folder in memory."),
+    click.option("--volumes-from", multiple=True, metavar="CONTAINER[:ro|rw]", help="Mount what another container has mounted."),
+    click.option("--shm-size", metavar="SIZE", help="The size of /dev/shm (default: 64m)."),
     click.option("--read-only", is_flag=True, help="Make the container's root read-only."),
 )
 
 
 def apply(options: CreateOptions, given: Given) -> CreateOptions:
     """Put what was given into `options`."""
-    cwd = _working_folder()
-    mounts = [parse_volume(text, cwd) for text in given.texts("volumes")]
-    mounts += [parse_mount(text, cwd) for text in given.texts("mounts")]
-    return options._replace(mounts=tuple(mounts), read_only=given.flag("read_only"))
+    size = given.text("shm_size")
+    return options._replace(
+        mounts=tuple(_mounts(given)),
+        volumes_from=given.texts("volumes_from"),
+        shm_size=parse_size(size, "shm-size") if size is not None else options.shm_size,
+        read_only=given.flag("read_only"),
+    )
+
+
+def _mounts(given: Given) -> list[MountRequest]:
+    volumes, mounts, tmpfs = given.texts("volumes"), given.texts("mounts"), given.texts("tmpfs")
+    requests: list[MountRequest] = []
+    if volumes or tmpfs:
+        from rootless.containers.mount_options import parse_tmpfs, parse_volume  # only where they are given
+
+        requests += [*(parse_volume(text, _working_folder()) for text in volumes), *map(parse_tmpfs, tmpfs)]
+    if mounts:
+        from rootless.containers.mount_long_form import parse_mount  # likewise
+
+        requests += [parse_mount(text, _working_folder()) for text in mounts]
+    return requests
 
 
 def _working_folder() -> str:

@@ -6,6 +6,7 @@ import os
 from typing import Any, Final, NamedTuple
 
 from rootless.containers.documents import Document
+from rootless.containers.options import SHM_SIZE
 from rootless.errors import RlError
 from rootless.images import layers as image_layers
 from rootless.linux.interfaces import DEVICE_PATH
@@ -52,6 +53,8 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         own_network=network.mode != "host",
         mounts=[*_name_mounts(document), *_init_mounts(init_path), *sorted(document["Rl"]["Mounts"], key=_depth)],
     )
+    if document["HostConfig"]["ShmSize"] != SHM_SIZE:
+        _resize_shm(spec, document["HostConfig"]["ShmSize"])
     if console_size is not None:
         spec["process"]["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
     names = tuple(container_capabilities())
@@ -106,6 +109,14 @@ def _init_mounts(init_path: str | None) -> list[dict[str, Any]]:
     if init_path is None:
         return []
     return [{"destination": _INIT, "type": "bind", "source": init_path, "options": ["bind", "ro", "nosuid"]}]
+
+
+def _resize_shm(spec: dict[str, Any], size: int) -> None:
+    mounts = spec["mounts"]
+    for position, mount in enumerate(mounts):
+        if mount["destination"] == "/dev/shm" and mount["source"] == "shm":  # noqa: S108 - a mount of the container's
+            options = [option for option in mount["options"] if not option.startswith("size=")]
+            mounts[position] = {**mount, "options": [*options, f"size={size}"]}  # the default one is shared by all containers
 
 
 def _depth(mount: dict[str, Any]) -> int:

@@ -1,5 +1,6 @@
 """Making a container's folder and document from an image and the user's options (what `docker create` does)."""
 
+import contextlib
 import os
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -47,9 +48,13 @@ def create(
     document["Rl"]["ByRun"] = started_at_once
     root = of_container(locations, container_id, layers)
     # Under the store's lock, so that a removal of the image sees its user, or has been, and we see that.
-    with Layout(locations).locked():
+    with Layout(locations).locked(), contextlib.ExitStack() as stack:
         if not all(os.path.exists(layer) for layer in layers):
             raise NoSuchObject(f"No such image: {image_name}", "it was removed just now by another command")
+        if options.mounts or options.volumes_from or config["Volumes"]:
+            from rootless.containers.mounts_of_container import mounts_added  # 3 ms that a plain run need not pay
+
+            stack.enter_context(mounts_added(locations, document, options))
         lock = _write(store, document, root)
     events.emit_container(locations, document, "create")
     return document, lock
@@ -101,7 +106,7 @@ def _document(
         Platform="linux",
         HostConfig=_host_config(options),
         GraphDriver=_graph_driver(folder, driver),
-        Mounts=[_shown_mount(mount) for mount in options.mounts],
+        Mounts=[],
         Config=config,
         NetworkSettings={},
         Rl=Own(
@@ -113,7 +118,7 @@ def _document(
             Entry=None,
             LayerKeys=list(image.layer_keys),
             User=config["User"],
-            Mounts=list(options.mounts),
+            Mounts=[],
             InitPath=options.init_path,
             ByRun=True,
         ),
@@ -162,9 +167,8 @@ def _environment(of_image: Sequence[str], options: CreateOptions) -> list[str]:
 
 
 def _host_config(options: CreateOptions) -> dict[str, Any]:
-    binds = [mount for mount in options.mounts if mount["type"] == "bind"]
     return {
-        "Binds": [f"{mount['source']}:{mount['destination']}:{'ro' if 'ro' in mount['options'] else 'rw'}" for mount in binds],
+        "Binds": None,
         "LogConfig": {"Type": "json-file", "Config": {}},
         "NetworkMode": options.network,
         "PortBindings": {},
@@ -176,22 +180,11 @@ def _host_config(options: CreateOptions) -> dict[str, Any]:
         "CapDrop": None,
         "Init": options.init,
         "Runtime": "rl",
-        "ShmSize": 64 << 20,
+        "ShmSize": options.shm_size,
+        "VolumesFrom": None,
     }
 
 
 def _graph_driver(folder: str, driver: str) -> dict[str, Any]:
     return {"Name": driver, "Data": {"UpperDir": f"{folder}/upper", "WorkDir": f"{folder}/work", "MergedDir": f"{folder}/rootfs"}}
 
-
-def _shown_mount(mount: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an OCI mount as Docker's inspect shows it."""
-    propagations = [option for option in mount["options"] if option.endswith(("private", "slave", "shared"))]
-    return {
-        "Type": mount["type"],
-        "Source": mount["source"] if mount["type"] == "bind" else "",
-        "Destination": mount["destination"],
-        "Mode": "",
-        "RW": "ro" not in mount["options"],
-        "Propagation": propagations[-1] if propagations else "rprivate" if mount["type"] == "bind" else "",
-    }

@@ -9,7 +9,7 @@ import errno
 import json
 import os
 import time
-from typing import Any, Final, TypedDict
+from typing import Any, Final, NotRequired, TypedDict
 
 from rootless.errors import DamagedRecord
 
@@ -47,6 +47,10 @@ class Own(TypedDict):
     Mounts: list[dict[str, Any]]  # OCI mounts that the user asked for
     InitPath: str | None  # --init-path, on the node
     ByRun: bool  # made to be started at once: with --rm it goes also when it never came to that
+    # Only where a container has such.
+    AnonymousVolumes: NotRequired[list[str]]  # they go with it
+    MountedImages: NotRequired[list[dict[str, Any]]]  # Id, LayerKeys
+    Staging: NotRequired[dict[str, list[Any]]]  # see `rootless.containers.staging`
 
 
 class Document(TypedDict):

@@ -169,8 +169,8 @@ def _wait_at(folder: str, document: Document, monitor: ProcessId) -> int | None:
     return None
 
 
-def remove(locations: Locations, name_or_id: str, *, force: bool = False) -> None:
-    """Remove a container; a running one only with `force`, which kills it. Raises `InUse`."""
+def remove(locations: Locations, name_or_id: str, *, force: bool = False, volumes: bool = False) -> None:
+    """Remove a container, with `volumes` its anonymous ones; a running one only with `force`, which kills it. Raises `InUse`."""
     from rootless.containers import leftovers  # with the worker, 2 ms that stop, kill and wait need not pay
 
     def end(document: Document) -> None:
@@ -194,7 +194,7 @@ def remove(locations: Locations, name_or_id: str, *, force: bool = False) -> Non
         document = None
     if document is not None:
         try:
-            store.remove(document)
+            store.remove(document, volumes=volumes)
         finally:
             lock.release()
     leftovers.collect(locations)

@@ -155,7 +155,7 @@ class Monitor:
         self._servers.begin(document)
         prepared = bundle.prepare(self._locations, document, console_size)
         stdio = None if document["Config"]["Tty"] else self._streams.open_pipes(document["Config"]["OpenStdin"])
-        plan = self._plan(prepared, stdio)
+        plan = self._with_sources(self._plan(prepared, stdio))
         runtime_dir = self._locations.runtime_dir
         fork: Callable[[Callable[[], None]], int] = lambda outer: fork_into_parent(runtime_dir, outer)  # noqa: E731 - as in `_plan`
         created = launch.create(fork, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
@@ -193,11 +193,25 @@ class Monitor:
             lambda pid: write_by_kernel(pid, child_maps()),
         )
 
+    def _with_sources(self, plan: StagePlan) -> StagePlan:
+        """Add what the stage makes for the container's mounts."""
+        if "Staging" not in self._document["Rl"]:
+            return plan
+        from rootless.containers import staging  # only for volumes and their like
+
+        staging.check_not_shared(self._locations, self._document)
+        wanted = staging.Staging(self._locations, self._document)
+        if wanted.has_overlays:
+            staging.discard_overlays(self._locations, self._document["Id"])  # of a start whose monitor was killed
+        return plan._replace(make_sources=wanted.make, owned=wanted.owned)
+
     def _note_running(self, init: ProcessId) -> None:
         """Write down who runs where, before init is let go: from then on a reader can tell whether we live."""
         own = self._document["Rl"]
         own["Node"], own["BootId"], own["RuntimeDir"] = os.uname().nodename, boot_id(), self._endpoint.folder
         own["Monitor"], own["Init"], own["Entry"] = list(identify(os.getpid())), list(init), list(init)
+        if "Staging" in own:
+            own["Staging"]["CopyUp"] = []  # done; what the container removes from a volume stays removed
         documents.set_running(self._document["State"], init.pid, clock.now())
         documents.write(self._folder, self._document)
 
@@ -297,5 +311,9 @@ class Monitor:
     def _delete(self, trashed: str | None) -> None:
         if trashed is not None:
             trash.delete(self._locations, trashed)
+        elif "Staging" in self._document["Rl"]:
+            from rootless.containers import staging  # as above
+
+            staging.discard_overlays(self._locations, self._document["Id"])
 
 

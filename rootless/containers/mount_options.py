@@ -1,126 +1,110 @@
-"""Docker's syntax of volumes and mounts: what `-v` and `--mount` mean, as OCI mounts."""
+"""Docker's and Podman's short syntax of mounts: `-v SOURCE:TARGET[:OPTIONS]` and `--tmpfs TARGET[:OPTIONS]`."""
 
 import os
-from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Final
 
+from rootless.containers.mount_request import BIND, PROPAGATIONS, TMPFS, TMPFS_DEFAULTS, VOLUME, MountRequest, Overlay, check_target
 from rootless.errors import InvalidInput
 
-_MOUNT_KEYS = {
-    "type": "type",
-    "source": "source",
-    "src": "source",
-    "target": "target",
-    "dst": "target",
-    "destination": "target",
-    "readonly": "readonly",
-    "ro": "readonly",
-    "bind-propagation": "propagation",
-    "tmpfs-size": "size",
-    "tmpfs-mode": "mode",
-}
-_PROPAGATIONS = ("private", "rprivate", "slave", "rslave", "shared", "rshared")
-_READ_ONLY = ["ro", "rro"]  # with all that is mounted below, as in Docker since 25
-_UNITS = {"": 1, "b": 1, "k": 1 << 10, "m": 1 << 20, "g": 1 << 30}
+_FLAGS: Final = ("exec", "noexec", "suid", "nosuid", "dev", "nodev")
+# SELinux labels mean nothing where there is no SELinux, and a user's containers are not confined by it; consistency is a Mac's.
+_WITHOUT_EFFECT: Final = ("z", "Z", "consistent", "cached", "delegated")
+_PLAIN: Final = ("ro", "rw", "U", "O", "copy", "nocopy", "bind", "rbind", *_FLAGS, *_WITHOUT_EFFECT, *PROPAGATIONS)
+_OPPOSITES: Final = (("ro", "rw"), ("exec", "noexec"), ("suid", "nosuid"), ("dev", "nodev"), ("copy", "nocopy"), ("bind", "rbind"))
+_BESIDE_OVERLAY: Final = {"O", "U", "z", "Z", "rw"}
+_TMPFS_FLAGS: Final = (
+    *("ro", "rw", *_FLAGS, "sync", "async", "dirsync", "atime", "noatime", "diratime", "nodiratime", "relatime", "strictatime"),
+    *PROPAGATIONS,
+    "tmpcopyup",
+)
+_TMPFS_KEYS: Final = ("size", "mode", "uid", "gid", "nr_inodes", "nr_blocks", "huge", "mpol")
 
 
-def parse_volume(text: str, cwd: str) -> dict[str, Any]:
-    """Return the OCI mount of `-v SOURCE:TARGET[:OPTIONS]`; the source is made as a folder where it is missing, as in Docker."""
-    source, separator, rest = text.partition(":")
-    target, _, option_text = rest.partition(":")
-    if not separator:
-        raise InvalidInput(f"anonymous volumes are not supported: {text}", "give the source, too: -v /on/node:/in/container")
-    if not source.startswith(("/", ".", "~")):
-        raise InvalidInput(f"named volumes are not supported: {source}", f"give a path: -v ./{source}:{target}")
-    source = os.path.normpath(os.path.join(cwd, os.path.expanduser(source)))
-    _check_target(target, text)
-    options = ["rbind"]
-    for option in filter(None, option_text.split(",")):
-        if option in ("ro", "rw", *_PROPAGATIONS):
-            options.extend(_READ_ONLY if option == "ro" else [option])
-        elif option not in ("z", "Z"):  # SELinux labels: nothing to do without SELinux, as Docker does
-            raise InvalidInput(f'invalid option "{option}" in the volume {text}', "known are ro, rw, z, Z and the propagations")
-    if not os.path.lexists(source):
-        os.makedirs(source)
-    return _bind(source, target, options)
+def parse_volume(text: str, cwd: str) -> MountRequest:
+    """Return what `-v` asks for: a bind of a path, a named volume, or without a source an anonymous one. Raises `InvalidInput`."""
+    parts = text.split(":")
+    if len(parts) > 3 or not all(parts):
+        raise _invalid(text, "it is not [SOURCE:]TARGET[:OPTIONS]")
+    if len(parts) == 1:
+        return MountRequest(VOLUME, "", _target(text, text))
+    source, target, mode = parts[0], _target(parts[1], text), parts[2] if len(parts) == 3 else ""
+    words = mode.split(",") if mode else []
+    if source.startswith(("/", ".", "~")):
+        path = os.path.normpath(os.path.join(cwd, os.path.expanduser(source)))
+        request = MountRequest(BIND, path, target, makes_source=True)
+        if {"copy", "nocopy"} & set(words):
+            raise _invalid(text, "invalid mode: only volumes take copy and nocopy")
+    else:
+        request = MountRequest(VOLUME, source, target)
+    bind = f"{request.source}:{target}{f':{mode}' if mode else ''}"
+    return _with_options(request._replace(bind=bind, mode=mode), words, text)
 
 
-def parse_mount(text: str, cwd: str) -> dict[str, Any]:
-    """Return the OCI mount of `--mount type=bind|tmpfs,…`; unlike with `-v` the source must exist."""
-    fields: dict[str, str] = {}
-    for part in text.split(","):
-        key, separator, value = part.partition("=")
-        if key not in _MOUNT_KEYS:
-            raise InvalidInput(f'unknown key "{key}" in the mount {text}', f"known are {', '.join(_MOUNT_KEYS)}")
-        fields[_MOUNT_KEYS[key]] = value if separator else "true"
-    _check_target(fields.get("target", ""), text)
-    kind = fields.get("type", "volume")
-    if kind == "bind":
-        return _bind_mount(fields, text, cwd)
-    if kind == "tmpfs":
-        return _tmpfs_mount(fields, text)
-    raise InvalidInput(f"mounts of type {kind} are not supported: {text}", "choose type=bind or type=tmpfs")
+def parse_tmpfs(text: str) -> MountRequest:
+    """Return what `--tmpfs` asks for: mount(8)'s options of tmpfs, after Docker's own. Raises `InvalidInput`."""
+    target, separator, mode = text.partition(":")
+    options = list(TMPFS_DEFAULTS)
+    for word in filter(None, mode.split(",")):
+        key, _, value = word.partition("=")
+        if (key in _TMPFS_KEYS and value) or word in _TMPFS_FLAGS:
+            options.append(word)
+        elif word not in {"defaults", "notmpcopyup"}:
+            raise InvalidInput(f"invalid tmpfs option [{word!r}] in {text}", f"known are flags and {', '.join(_TMPFS_KEYS)}")
+    return MountRequest(TMPFS, "", _target(target, text), tuple(options), mode=mode if separator else "")
 
 
-def _bind_mount(fields: Mapping[str, str], text: str, cwd: str) -> dict[str, Any]:
-    _refuse(fields, ("size", "mode"), "bind", text)
-    if not fields.get("source"):
-        raise InvalidInput(f"a bind mount needs a source: {text}", "add source=/path/on/node")
-    source = os.path.normpath(os.path.join(cwd, fields["source"]))
-    if not os.path.lexists(source):
-        raise InvalidInput(f"bind source path does not exist: {source}", "create it first, or use -v, which creates folders")
-    propagation = fields.get("propagation")
-    if propagation is not None and propagation not in _PROPAGATIONS:
-        raise InvalidInput(f'invalid bind-propagation "{propagation}" in the mount {text}', f"known are {', '.join(_PROPAGATIONS)}")
-    options = ["rbind", *([propagation] if propagation else []), *(_READ_ONLY if _is_true(fields.get("readonly"), text) else [])]
-    return _bind(source, fields["target"], options)
+def _with_options(request: MountRequest, words: list[str], text: str) -> MountRequest:
+    _check_words(request, words, text)
+    propagation = [word for word in words if word in PROPAGATIONS]
+    flags = [word for word in words if word in _FLAGS]
+    folders = dict(word.split("=", 1) for word in words if "=" in word)
+    is_recursive = "bind" not in words
+    read_only = "ro" in words
+    access = (["ro", "rro"] if is_recursive else ["ro"]) if read_only else []
+    return request._replace(
+        options=("rbind" if is_recursive else "bind", *propagation, *access, *flags),
+        read_only=read_only,
+        copies_up="nocopy" not in words and "O" not in words,
+        changes_owner="U" in words,
+        overlay=Overlay(folders.get("upperdir", ""), folders.get("workdir", "")) if "O" in words else None,
+    )
 
 
-def _tmpfs_mount(fields: Mapping[str, str], text: str) -> dict[str, Any]:
-    _refuse(fields, ("source", "propagation"), "tmpfs", text)
-    options = ["nosuid", "nodev", "noexec"]
-    if "size" in fields:
-        options.append(f"size={_size(fields['size'], text)}")
-    if "mode" in fields:
-        if not fields["mode"] or set(fields["mode"]) - set("01234567"):
-            raise InvalidInput(f'invalid tmpfs-mode "{fields["mode"]}" in the mount {text}', "give it in octal, for example 1777")
-        options.append(f"mode={fields['mode']}")
-    if _is_true(fields.get("readonly"), text):
-        options.append("ro")
-    return {"destination": os.path.normpath(fields["target"]), "type": "tmpfs", "source": "tmpfs", "options": options}
+def _check_words(request: MountRequest, words: list[str], text: str) -> None:
+    for word in words:
+        key, separator, value = word.partition("=")
+        if key == "idmap":
+            raise _invalid(text, "idmap needs an administrator's mount", "use :U, which gives the files to the container's user")
+        if separator and key in {"upperdir", "workdir"} and "O" in words:
+            if not value.startswith("/"):
+                raise _invalid(text, f"{key} must be an absolute path")
+        elif word not in _PLAIN:
+            raise _invalid(text, f"invalid mode: {word}", f"known are {', '.join(_PLAIN)}")
+    for one, other in _OPPOSITES:
+        if one in words and other in words:
+            raise _invalid(text, f"invalid mode: {one} and {other} contradict each other")
+    if sum(word in PROPAGATIONS for word in words) > 1:
+        raise _invalid(text, "invalid mode: more than one propagation")
+    if "O" in words:
+        _check_overlay(words, text)
+    elif request.kind == VOLUME and any(word in PROPAGATIONS for word in words):
+        raise _invalid(text, "invalid mode: a volume has no propagation")
 
 
-def _bind(source: str, target: str, options: Sequence[str]) -> dict[str, Any]:
-    return {"destination": os.path.normpath(target), "type": "bind", "source": source, "options": list(options)}
+def _check_overlay(words: list[str], text: str) -> None:
+    keys = [word.partition("=")[0] for word in words]
+    if set(keys) - _BESIDE_OVERLAY - {"upperdir", "workdir"}:
+        raise _invalid(text, "O can only be given with U, upperdir and workdir")
+    if ("upperdir" in keys) != ("workdir" in keys):
+        raise _invalid(text, "upperdir and workdir must be given together", "both on one file system")
 
 
-def _check_target(target: str, text: str) -> None:
-    if not target.startswith("/"):
-        raise InvalidInput(f'invalid mount "{text}": the path in the container must be absolute, not "{target}"')
-    if os.path.normpath(target) in ("/", "//"):
-        raise InvalidInput(f'invalid mount "{text}": the destination cannot be /')
-    if os.path.normpath(target).split("/")[1] == "proc":
-        raise InvalidInput(f'invalid mount "{text}": nothing can be mounted inside /proc', "choose another path in the container")
+def _target(target: str, text: str) -> str:
+    try:
+        return check_target(target)
+    except InvalidInput as error:
+        raise _invalid(text, error.message, error.hint) from None
 
 
-def _refuse(fields: Mapping[str, str], keys: Sequence[str], kind: str, text: str) -> None:
-    for key in keys:
-        if key in fields:
-            raise InvalidInput(f"a mount of type {kind} takes no {key}: {text}")
-
-
-def _is_true(value: str | None, text: str) -> bool:
-    if value in (None, "false", "0"):
-        return False
-    if value in ("true", "1"):
-        return True
-    raise InvalidInput(f'invalid value "{value}" for readonly in the mount {text}', "give true or false")
-
-
-def _size(value: str, text: str) -> int:
-    number = value.rstrip("bBkKmMgG")
-    unit = value[len(number) :].lower()
-    unit = unit[:1] if unit in ("kb", "mb", "gb") else unit
-    if not number.isdecimal() or unit not in _UNITS:
-        raise InvalidInput(f'invalid tmpfs-size "{value}" in the mount {text}', "give bytes, or a number with k, m or g")
-    return int(number) * _UNITS[unit]
+def _invalid(text: str, reason: str, hint: str | None = "volumes look like: name:/path, ./folder:/path:ro") -> InvalidInput:
+    return InvalidInput(f"invalid volume specification: '{text}': {reason}", hint)

@@ -1,6 +1,10 @@
 """What a user may ask of a new container, parsed; the syntax of the parts is in the modules beside."""
 
-from typing import Any, NamedTuple
+from typing import Final, NamedTuple
+
+from rootless.containers.mount_request import MountRequest
+
+SHM_SIZE: Final = 64 << 20
 
 
 class CreateOptions(NamedTuple):
@@ -17,7 +21,9 @@ class CreateOptions(NamedTuple):
     entrypoint: str | None = None
     hostname: str | None = None
     network: str = "slirp"
-    mounts: tuple[dict[str, Any], ...] = ()  # OCI mounts
+    mounts: tuple[MountRequest, ...] = ()
+    volumes_from: tuple[str, ...] = ()  # CONTAINER[:ro|rw]
+    shm_size: int = SHM_SIZE  # bytes of /dev/shm
     read_only: bool = False
     init: bool = False
     init_path: str | None = None  # on the node; None: our own

@@ -138,20 +138,28 @@ class ContainerStore:
         finally:
             lock.release()
 
-    def remove(self, document: Document) -> None:
-        """Remove a container that the caller holds the lock of: its name and record at once, then its files."""
+    def remove(self, document: Document, *, volumes: bool = False) -> None:
+        """Remove a container that the caller holds the lock of: its name and record at once, then its files.
+
+        With `volumes`, and always with --rm, its anonymous volumes go, too.
+        """
         from rootless.storage import trash  # with the worker, 2 ms that ps and logs need not pay
 
-        trashed = self.remove_record(document)
+        trashed = self.remove_record(document, volumes=volumes)
         if trashed is not None:
             trash.delete(self.locations, trashed)
 
-    def remove_record(self, document: Document) -> str | None:
-        """Remove name and record; return where the files went, for `trash.delete`."""
+    def remove_record(self, document: Document, *, volumes: bool = False) -> str | None:
+        """Remove name and record; return where the files went, for `trash.delete`. `volumes` as for `remove`."""
         from rootless.storage import trash  # as above
 
         self.release_name(document["Name"].lstrip("/"), document["Id"])
         trashed = trash.throw_away(self.locations, self.folder(document["Id"]), document["Id"])
+        names = document["Rl"].get("AnonymousVolumes")
+        if names and trashed is not None and (volumes or document["HostConfig"]["AutoRemove"]):
+            from rootless.containers.mounts_of_container import remove_volumes  # only where there are any
+
+            remove_volumes(self.locations, names, into=os.path.basename(trashed))
         events.emit_container(self.locations, document, "destroy")
         return trashed
 
@@ -221,7 +229,18 @@ def is_of_this_node(document: Document) -> bool:
 
 def containers_using_image(locations: Locations, image_id: str) -> list[str]:
     """Return the IDs of all containers that were made from an image (sha256:…)."""
-    return [document["Id"] for document in ContainerStore(locations).list() if document["Image"] == image_id]
+    return [document["Id"] for document in ContainerStore(locations).list() if image_id in images_of(document)]
+
+
+def images_of(document: Document) -> list[str]:
+    """Return the IDs (sha256:…) of the image that a container was made from, and of those that it mounts."""
+    return [document["Image"], *(str(image["Id"]) for image in document["Rl"].get("MountedImages", ()))]
+
+
+def layer_keys_of(document: Document) -> list[str]:
+    """Return the keys of all unpacked layers that a container needs."""
+    mounted = document["Rl"].get("MountedImages", ())
+    return [*document["Rl"]["LayerKeys"], *(str(key) for image in mounted for key in image["LayerKeys"])]
 
 
 def kill_and_wait(process: ProcessId) -> None:

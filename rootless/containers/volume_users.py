@@ -1,7 +1,9 @@
 """Which containers have which volumes, by their records; running or not."""
 
+from rootless.containers import documents
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore
+from rootless.errors import DamagedRecord
 from rootless.locations import Locations
 
 
@@ -11,9 +13,17 @@ def volumes_of(document: Document) -> list[str]:
 
 
 def users_of_volumes(locations: Locations) -> dict[str, list[str]]:
-    """Return by the name of a volume the IDs of all containers that have it."""
+    """Return by the name of a volume the IDs of all containers that have it.
+
+    No record is repaired: that may remove a container with its volumes, and the caller may hold the volumes' lock.
+    """
     users: dict[str, list[str]] = {}
-    for document in ContainerStore(locations).list():
+    store = ContainerStore(locations)
+    for container_id in store.ids():
+        try:
+            document = documents.read(store.folder(container_id))
+        except (FileNotFoundError, NotADirectoryError, DamagedRecord):  # just being made or removed; or it cannot start again
+            continue
         for name in volumes_of(document):
             users.setdefault(name, []).append(document["Id"])
     return users

@@ -151,7 +151,9 @@ def _keys_of_containers(locations: Locations) -> set[str]:
     for path in glob.iglob(f"{glob.escape(locations.containers)}/*/container.json"):
         try:
             with open(path, "rb") as record:
-                keys.update(map(str, json.load(record)["Rl"]["LayerKeys"]))
+                own = json.load(record)["Rl"]
+            for needed in (own, *own.get("MountedImages", ())):
+                keys.update(map(str, needed["LayerKeys"]))
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # removed just now, or damaged: `rl system check` tells
             continue
     return keys

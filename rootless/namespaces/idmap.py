@@ -85,6 +85,17 @@ def identity_of(maps: IdMaps) -> IdMaps:
     return IdMaps(*(tuple(MapLine(line.inside, line.inside, line.length) for line in lines) for lines in maps))
 
 
+def outside_id(lines: Sequence[MapLine], inside: int) -> int:
+    """Return the ID that the parent namespace has for one of a namespace's. Raises `NodeLacks` where that is not mapped."""
+    for line in lines:
+        if line.inside <= inside < line.inside + line.length:
+            return line.outside + inside - line.inside
+    raise NodeLacks(
+        f"the ID {inside} is not mapped into the container",
+        "you have too few subordinate IDs: ask the administrator for a range in /etc/subuid and /etc/subgid",
+    )
+
+
 def read_map(path: str) -> tuple[MapLine, ...]:
     """Read /proc/PID/uid_map or gid_map; outside IDs are shown as the reader's own namespace has them."""
     with open(path, "rb", buffering=0) as map_file:

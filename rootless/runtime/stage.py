@@ -10,7 +10,7 @@ well; I is init.
                                  <-------- "u" -----------
                                writes T's ID maps
                                  --------- "m" ----------> UID, GID 0; unshare(mount, net)
-                               exits                       mounts the root
+                               exits (*)                   mounts the root
       <------------ staged [descriptors of the root's server] (FUSE requests wait)
                                                            makes the network device
       <------------ network [tap]
@@ -33,17 +33,20 @@ well; I is init.
 `created` and what I sends come in any order. An `error` may come instead of any event, and is the last. S dying shows as end of
 file to whoever waits. Where `start` is another process than `create` (`rl oci`), I waits for it at a listening socket, and the part
 of the dialogue from `start` on takes place over the accepted connection.
+
+(*) Where paths are to be given to the container's user, O stays until T has resolved that, whose IDs T sends as P has them; O
+answers "o" when it is done.
 """
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except, set_command_line, set_name
 from rootless.linux.sockets import socket
-from rootless.namespaces.idmap import IdMaps
-from rootless.namespaces.parent import current_maps_are_single
+from rootless.namespaces.idmap import IdMaps, outside_id
+from rootless.namespaces.parent import current_maps_are_single, own_maps
 from rootless.runtime import channel, entering, init
 from rootless.runtime.extras import load as load_extras
 from rootless.runtime.isolation import close_interpreter
@@ -68,6 +71,9 @@ class StagePlan(NamedTuple):
     preserved: tuple[int, ...] = ()  # further descriptors that the container gets
     listener: socket | None = None  # where init waits for `start`; None: at the socket of `create`
     pivot: bool = True
+    # What the mounts need besides: called in T with the root's path and the OCI process's user, when the root is mounted.
+    make_sources: Callable[[str, Mapping[str, Any]], None] | None = None
+    owned: tuple[str, ...] = ()  # paths outside whose owner becomes that user
 
 
 def run_outer(plan: StagePlan, sync: socket) -> None:
@@ -88,8 +94,10 @@ def run_outer(plan: StagePlan, sync: socket) -> None:
         if plan.admit is not None and os.read(ready_reading, 1) == b"u":
             plan.admit(pid)
             os.write(mapped_writing, b"m")
+            if plan.owned:
+                _give_away(plan.owned, os.read(ready_reading, 64), mapped_writing)
     except Exception as error:  # as above
-        channel.send_error(sync, error, "cannot map the container's IDs")
+        channel.send_error(sync, error, "cannot prepare the container's IDs")
 
 
 def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoReturn:
@@ -104,7 +112,12 @@ def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoRetu
         for descriptor in descriptors:
             os.close(descriptor)
         _make_network(plan, sync)
-        _fork_init(plan, sync, _resolve_user(plan))
+        known = _resolve_user(plan)
+        if plan.owned:
+            _ask_to_give_away(known["user"], ready, mapped)
+        if plan.make_sources is not None:
+            plan.make_sources(plan.root, known["user"])
+        _fork_init(plan, sync, known)
     except Exception as error:  # also a defect of ours: who waits must learn of it
         channel.send_error(sync, error, "cannot make the container")
     finally:
@@ -116,8 +129,9 @@ def _wait_for_admission(plan: StagePlan, ready: int, mapped: int) -> None:
         os.write(ready, b"u")
         if os.read(mapped, 1) != b"m":
             os._exit(1)  # O has sent the error
-    os.close(ready)
-    os.close(mapped)
+    if not plan.owned:
+        os.close(ready)
+        os.close(mapped)
 
 
 def _become_root() -> None:
@@ -126,6 +140,27 @@ def _become_root() -> None:
         os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
+
+
+def _give_away(paths: tuple[str, ...], user: bytes, done: int) -> None:
+    """Be O: make `UID GID`, as P has them, the owner of paths. P has IDs that the container may lack."""
+    if not user:
+        return  # T has sent an error
+    from rootless.storage.ownership import give_tree  # rarely asked for
+
+    uid, gid = map(int, user.split())
+    for path in paths:
+        give_tree(path, uid, gid)
+    os.write(done, b"o")
+
+
+def _ask_to_give_away(user: Mapping[str, Any], ready: int, mapped: int) -> None:
+    maps = own_maps()
+    os.write(ready, b"%d %d" % (outside_id(maps.uids, user["uid"]), outside_id(maps.gids, user["gid"])))
+    if os.read(mapped, 1) != b"o":
+        os._exit(1)  # O has sent the error
+    os.close(ready)
+    os.close(mapped)
 
 
 def _make_network(plan: StagePlan, sync: socket) -> None:

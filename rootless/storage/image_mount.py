@@ -53,7 +53,7 @@ def mount_image(locations: Locations, image: Image) -> str:
         os.makedirs(folder, 0o700)
     try:
         make_folders(root)
-        _mount(root)
+        mount_read_only(root)
     except OSError:
         remove_tree(folder)
         raise
@@ -83,7 +83,8 @@ def remove_leftovers(locations: Locations) -> None:
         remove_tree(folder)
 
 
-def _mount(root: RootFilesystem) -> None:
+def mount_read_only(root: RootFilesystem) -> None:
+    """Mount an image's layers at `root.mount_point`, by the kernel's overlay or else as a copy in `root.upper`."""
     try:
         if len(root.layers) > 1:
             _mount_overlay(root)

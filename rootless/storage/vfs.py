@@ -85,7 +85,7 @@ def _apply_subfolder(
         inner_target = _open_folder(target, entry_name)
         try:
             _apply_folder(inner_source, inner_target, links._replace(where=f"{links.where}{entry_name}/"))
-            _copy_attributes(inner_source, inner_target, status)
+            copy_attributes(inner_source, inner_target, status)
         finally:
             os.close(inner_target)
     finally:
@@ -119,7 +119,7 @@ def _copy_file(source: int, target: int, entry_name: str, status: os.stat_result
         writing = os.open(entry_name, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600, dir_fd=target)
         try:
             _copy_content(reading, writing)
-            _copy_attributes(reading, writing, status)
+            copy_attributes(reading, writing, status)
         finally:
             os.close(writing)
     finally:
@@ -138,7 +138,8 @@ def _copy_content(reading: int, writing: int) -> None:
         pass
 
 
-def _copy_attributes(source: int, target: int, status: os.stat_result) -> None:
+def copy_attributes(source: int, target: int, status: os.stat_result) -> None:
+    """Give an open file or folder the owner, mode, xattrs and times of another, whose `status` is given."""
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, stat.S_IMODE(status.st_mode))
     for attribute in os.listxattr(source):

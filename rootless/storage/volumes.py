@@ -139,10 +139,17 @@ class VolumeStore:
             raise InUse(f"a volume {name} exists, with other options", hint)
         return existing
 
-    def remove(self, name: str, users_of: UsersOf, may_go: Callable[[Volume], bool] = lambda _volume: True) -> str | None:
+    def remove(
+        self,
+        name: str,
+        users_of: UsersOf,
+        may_go: Callable[[Volume], bool] = lambda _volume: True,
+        into: str | None = None,
+    ) -> str | None:
         """Remove a volume that no container has; returns where it went in the trash, for `trash.delete`.
 
-        None where `may_go`, asked under the lock, does not let it. Raises `NoSuchObject`, `InUse`.
+        `into` is a folder of the trash that it is to go with. None where `may_go`, asked under the lock, does not let it.
+        Raises `NoSuchObject`, `InUse`.
         """
         from rootless.storage import trash  # with the worker: not for who only reads
 
@@ -158,7 +165,10 @@ class VolumeStore:
                     f"remove {name}: volume is in use - [{', '.join(users)}]",
                     f"remove the containers first: rl rm {' '.join(user[:12] for user in users)}",
                 )
-            trashed = trash.throw_away(self._locations, f"{self._locations.volumes}/{name}", f"volume-{secrets.token_hex(8)}")
+            place = f"{into}/" if into else ""
+            trashed = trash.throw_away(
+                self._locations, f"{self._locations.volumes}/{name}", f"{place}volume-{secrets.token_hex(8)}"
+            )
         if trashed is None:
             raise NoSuchObject(f"No such volume: {name}", "another command has just removed it")
         return trashed
