@@ -42,7 +42,7 @@ def test_exit_codes_are_dockers(engine: Engine, command: list[str], status: int,
 
 def test_engine_errors_end_with_125_and_say_what_to_do(engine: Engine) -> None:
     for arguments in (
-        ["run", *NONE, "-v", "name:/x", "busybox", "true"],
+        ["run", *NONE, "-v", "bad/name:/x", "busybox", "true"],
         ["run", *NONE, "--mount", "type=bind,source=/no/such,target=/x", "busybox", "true"],
         ["run", "--network", "nosuch", "busybox", "true"],
         ["run", *NONE, "--name", "../x", "busybox", "true"],
