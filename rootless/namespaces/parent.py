@@ -231,7 +231,7 @@ def _run_child(enter: Callable[[], None], body: Callable[[], None]) -> NoReturn:
     status = 1
     try:
         enter()
-        _become_root()
+        become_root()
         body()
         status = 0
     except (RlError, OSError) as error:
@@ -241,8 +241,8 @@ def _run_child(enter: Callable[[], None], body: Callable[[], None]) -> NoReturn:
         os._exit(status)
 
 
-def _become_root() -> None:
-    """Take UID and GID 0 of the namespace; with one ID mapped we have them already, and setgroups is denied."""
+def become_root() -> None:
+    """Take UID and GID 0 of the user namespace that we are in; with one ID mapped we have them already, and setgroups is denied."""
     if not current_maps_are_single():
         os.setgroups([])
     os.setresgid(0, 0, 0)

@@ -22,6 +22,11 @@ def run_in_parent(locations: Locations, function: Callable[..., T], *arguments: 
 
     Raises the `RlError` or `OSError` that the function raised. The caller must be single-threaded.
     """
+    return start_in_parent(locations, function, *arguments)()
+
+
+def start_in_parent(locations: Locations, function: Callable[..., T], *arguments: Any) -> Callable[[], T]:
+    """Start as `run_in_parent`, and return what waits for the end and returns the result; to be called once."""
     reading, writing = os.pipe2(os.O_CLOEXEC)
 
     def body() -> None:
@@ -37,12 +42,16 @@ def run_in_parent(locations: Locations, function: Callable[..., T], *arguments: 
         raise
     finally:
         os.close(writing)
-    with open(reading, "rb") as pipe:
-        content = pipe.read()
-    os.waitpid(pid, 0)
-    if not content:
-        raise RlError("a worker in the parent namespace ended without an answer")
-    return _unwrap(json.loads(content))  # type: ignore[no-any-return]  # JSON carries no types
+
+    def result() -> T:
+        with open(reading, "rb") as pipe:
+            content = pipe.read()
+        os.waitpid(pid, 0)
+        if not content:
+            raise RlError("a worker in the parent namespace ended without an answer")
+        return _unwrap(json.loads(content))  # type: ignore[no-any-return]  # JSON carries no types
+
+    return result
 
 
 def _outcome(function: Callable[..., Any], arguments: tuple[Any, ...]) -> dict[str, Any]:

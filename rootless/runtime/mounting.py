@@ -60,6 +60,15 @@ def mount_all(
     _make_read_only_later(root, requests)
 
 
+def bind_all(root: int, requests: Sequence[Mapping[str, Any]]) -> None:
+    """Make bind mounts of an OCI config, and nothing else, below the directory that the descriptor `root` refers to."""
+    for request in requests:
+        try:
+            _bind(root, request, parse_options(request.get("options") or ()), None)
+        except OSError as error:
+            raise _explained(error, request) from error
+
+
 def _explained(error: OSError, request: Mapping[str, Any]) -> RlError:
     destination, source = request["destination"], request.get("source")
     if error.errno == errno.ENOENT and error.filename == source:
