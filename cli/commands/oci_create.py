@@ -8,6 +8,7 @@ import click
 from cli.oci_verb import OciVerb, Settings, seccomp_cache
 from rootless.runtime.config import FILE
 from rootless.runtime.oci import bundle as bundles
+from rootless.runtime.oci import resources
 from rootless.runtime.oci.create import Container, CreateOptions, create
 
 
@@ -32,7 +33,8 @@ def make(settings: Settings, container_id: str, given: dict[str, Any]) -> Contai
         given["console_socket"], given["pid_file"], given["preserve_fds"], not given["no_pivot"], seccomp_cache()
     )
     bundle = bundles.read(given["bundle"], given["config"])
-    for warning in bundle.warnings:
+    limits = resources.check(bundle.spec["linux"].get("resources") or {}) if settings.cgroups else []
+    for warning in (*bundle.warnings, *limits):
         settings.warn(f"{given['config']}: {warning}")
     return create(folder, bundle, options, os.environ)
 

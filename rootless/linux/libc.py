@@ -12,6 +12,9 @@ Argument: TypeAlias = "int | bytes | ctypes.Array[ctypes.c_char] | None"
 
 _LIBC = ctypes.CDLL(None, use_errno=True)
 
+MACHINE = os.uname().machine
+"""As uname -m. Asked once: a process that takes on the personality LINUX32 is told of another machine, with the same numbers."""
+
 _SYS_PIVOT_ROOT = {"x86_64": 155, "aarch64": 41, "riscv64": 41}
 _SYS_SECCOMP = {"x86_64": 317, "aarch64": 277, "riscv64": 277}
 _SYS_KEYCTL = {"x86_64": 250, "aarch64": 219, "riscv64": 219}
@@ -25,17 +28,17 @@ SYS_MOUNT_SETATTR = 442
 
 def sys_pivot_root() -> int:
     """Return the number of pivot_root(2), which the C library does not wrap."""
-    return _SYS_PIVOT_ROOT[os.uname().machine]
+    return _SYS_PIVOT_ROOT[MACHINE]
 
 
 def sys_seccomp() -> int:
     """Return the number of seccomp(2), which the C library does not wrap."""
-    return _SYS_SECCOMP[os.uname().machine]
+    return _SYS_SECCOMP[MACHINE]
 
 
 def sys_keyctl() -> int:
     """Return the number of keyctl(2), which the C library does not wrap."""
-    return _SYS_KEYCTL[os.uname().machine]
+    return _SYS_KEYCTL[MACHINE]
 
 
 def call(function: str, *arguments: "Argument", path: str | None = None) -> int:

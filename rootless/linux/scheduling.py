@@ -1,6 +1,5 @@
 """What the kernel's schedulers are told of a process: sched_setattr(2), ioprio_set(2), set_mempolicy(2), personality(2)."""
 
-import os
 import struct
 from typing import Final
 
@@ -54,7 +53,7 @@ _MAX_NODES: Final = 1024  # bits of the mask that is passed
 
 
 def _system_call(name: str, *arguments: libc.Argument) -> int:
-    return libc.system_call(name, _NUMBERS[os.uname().machine][name], *arguments)
+    return libc.system_call(name, _NUMBERS[libc.MACHINE][name], *arguments)
 
 
 def set_scheduler(policy: int, flags: int, nice: int, priority: int, runtime: int = 0, deadline: int = 0, period: int = 0) -> None:

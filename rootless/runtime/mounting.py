@@ -74,7 +74,9 @@ def _explained(error: OSError, request: Mapping[str, Any]) -> RlError:
     if error.errno == errno.ENOENT and error.filename == source:
         return InvalidInput(f"cannot mount {source} at {destination}: the source does not exist", "create it first")
     hint = None
-    if error.errno in (errno.EINVAL, errno.ENOTDIR):  # from move_mount(2) and from mount(2)
+    if error.errno == errno.EINVAL and error.filename == source:  # from open_tree(2)
+        hint = "what the node has mounted below it cannot be left out: use rbind"
+    elif error.errno in (errno.EINVAL, errno.ENOTDIR):  # from move_mount(2) and from mount(2)
         hint = "a folder can be mounted upon a folder only, and a file upon a file; see also the mount's options"
     elif error.errno == errno.ELOOP:
         hint = "the image has symbolic links there that lead in a circle, or that must not be followed"
@@ -179,7 +181,7 @@ def _mount_new(root: int, request: Mapping[str, Any], options: MountOptions, id_
     target = _open_kernel_point(root, destination) if kind in _KERNEL_OWN else open_target(root, destination, is_folder=True)
     below = open_in_root(root, destination, os.O_RDONLY | os.O_DIRECTORY) if options.copy_up else -1
     try:
-        _mount_kind(kind, request.get("source") or kind, f"/proc/self/fd/{target}", flags, data)
+        _mount_kind(kind, request.get("source") or kind, target, flags, data)
         if options.recursive != (0, 0) or options.propagations or id_map is not None:
             _set_options_of_new(root, destination, options, id_map)
         if options.copy_up:
@@ -205,7 +207,8 @@ def _open_kernel_point(root: int, destination: str) -> int:
     raise InvalidInput(f"cannot mount {destination}: the image has no folder there, but something else", "make the image anew")
 
 
-def _mount_kind(kind: str, source: str, point: str, flags: int, data: str) -> None:
+def _mount_kind(kind: str, source: str, target: int, flags: int, data: str) -> None:
+    point = f"/proc/self/fd/{target}"
     try:
         if kind in ("cgroup", "cgroup2"):
             mounts.mount("cgroup", point, "cgroup2", flags)
@@ -217,13 +220,21 @@ def _mount_kind(kind: str, source: str, point: str, flags: int, data: str) -> No
             if error.errno not in (errno.EPERM, errno.EBUSY, errno.ENODEV):
                 raise
         elif error.errno == errno.EPERM and kind in _OF_NODE:
-            mounts.mount(_OF_NODE[kind], point, None, mounts.MS_BIND | mounts.MS_REC)
-            if flags & mounts.MS_RDONLY:
-                tree = os.open(point, os.O_PATH | os.O_CLOEXEC)
-                mounts.set_attributes(tree, mounts.MOUNT_ATTR_RDONLY, True, point)
-                os.close(tree)
+            _bind_of_node(_OF_NODE[kind], target, flags)
         else:
             raise
+
+
+def _bind_of_node(source: str, target: int, flags: int) -> None:
+    """Show the node's own file system with all that is mounted below it."""
+    tree = mounts.clone_tree(source, recursive=True)
+    try:
+        mounts.set_attributes(tree, 0, True, source, mounts.MS_PRIVATE)
+        if flags & mounts.MS_RDONLY:
+            mounts.set_attributes(tree, mounts.MOUNT_ATTR_RDONLY, True, source)
+        mounts.attach_tree(tree, target, source)
+    finally:
+        os.close(tree)
 
 
 def _set_options_of_new(root: int, destination: str, options: MountOptions, id_map: int | None) -> None:

@@ -35,7 +35,7 @@ _POLL_SECONDS: Final = 0.001
 def install(program: bytes, flags: int, sync: socket) -> None:
     """Install a filter with a listener, and send that to the starter as the event `listener`. Raises `OSError`."""
     page = mmap.mmap(-1, mmap.PAGESIZE)
-    helper = libc.system_call("clone", _SYS_CLONE[os.uname().machine], _CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
+    helper = libc.system_call("clone", _SYS_CLONE[libc.MACHINE], _CLONE_FILES | signal.SIGCHLD, 0, 0, 0, 0)
     if helper == 0:
         _hand_over(page, sync)
     number = _NEVER

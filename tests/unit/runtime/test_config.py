@@ -1,6 +1,5 @@
 import json
 import os
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -8,10 +7,9 @@ import pytest
 
 from rootless.errors import InvalidInput
 from rootless.runtime import config
+from tests.support import oci_schema
 
-SCHEMAS = os.path.join(os.path.dirname(__file__), "../../../../shared/reference/oci-schemas/runtime")
-with_schemas = pytest.mark.skipif(not os.path.isdir(SCHEMAS), reason="../shared is absent")
-OTHER_PLATFORMS = ("freebsd", "solaris", "vm", "windows", "zos")
+with_schemas = pytest.mark.skipif(not os.path.isdir(oci_schema.FOLDER), reason="../shared is absent")
 # What the words of the specification, or the engines that write configs, say otherwise than its schema.
 STRICTER = (
     "ociVersion", "args", "env", "env[0]", "oomScoreAdj", "personality", "listenerPath", "ioPriority.priority",
@@ -173,8 +171,7 @@ def test_a_process_file(tmp_path: Path) -> None:
 
 @pytest.fixture(scope="module")
 def schemas() -> dict[str, Any]:
-    names = [name for name in os.listdir(SCHEMAS) if name.endswith(".json")]
-    return {name: json.loads(Path(SCHEMAS, name).read_text()) for name in names}
+    return oci_schema.load()
 
 
 @pytest.fixture(scope="module")
@@ -198,9 +195,9 @@ def accepts(document: object) -> bool:
 @with_schemas
 @pytest.mark.parametrize("verdict", ["good", "bad"])
 def test_the_examples(verdict: str) -> None:
-    folder = Path(SCHEMAS, "test/config", verdict)
+    folder = Path(oci_schema.FOLDER, "test/config", verdict)
     for path in folder.iterdir():
-        if path.name.startswith(OTHER_PLATFORMS):
+        if path.name.startswith(oci_schema.OTHER_PLATFORMS):
             continue
         try:
             document = json.loads(path.read_text())
@@ -210,38 +207,9 @@ def test_the_examples(verdict: str) -> None:
         assert accepts(document) == (verdict == "good"), path.name
 
 
-def properties(schemas: dict[str, Any], schema: dict[str, Any], file: str, place: str) -> Iterator[tuple[str, dict[str, Any], str]]:
-    """Yield each property of a schema: its place, its schema, and the file that references in there are relative to."""
-    while "$ref" in schema:
-        target, _, pointer = schema["$ref"].partition("#")
-        file = target or file
-        schema = schemas[file]
-        for part in pointer.strip("/").split("/"):
-            schema = schema[part]
-    if place:
-        yield place, schema, file
-    for part in [*schema.get("allOf", ()), *schema.get("anyOf", ())]:
-        yield from properties(schemas, part, file, "" if place == "" else f"{place}")
-    for name, one in schema.get("properties", {}).items():
-        if place or name not in OTHER_PLATFORMS:
-            yield from properties(schemas, one, file, f"{place}.{name}".lstrip("."))
-    items = [schema["items"]] if "items" in schema else []
-    for one in items:
-        yield from properties(schemas, one, file, f"{place}[0]")
-    members = [schema[key] for key in ("additionalProperties",) if isinstance(schema.get(key), dict)]
-    members += list(schema.get("patternProperties", {}).values())
-    for one in members:
-        yield from properties(schemas, one, file, f"{place}[k]")
-
-
 def example(schemas: dict[str, Any], schema: dict[str, Any], file: str) -> Any:
     """Return the smallest value that a schema permits."""
-    while "$ref" in schema:
-        target, _, pointer = schema["$ref"].partition("#")
-        file = target or file
-        schema = schemas[file]
-        for part in pointer.strip("/").split("/"):
-            schema = schema[part]
+    schema, file = oci_schema.resolve(schemas, schema, file)
     if "enum" in schema:
         return schema["enum"][0]
     kind = schema.get("type", "object")
@@ -281,7 +249,7 @@ def put(document: Any, place: str, value: Any, fill: Any) -> None:
 def test_every_property_of_the_schema_is_checked(schemas: dict[str, Any], is_valid: Any) -> None:
     """Each with the smallest value that the schema permits and with values of other types: the same verdict as the schema's."""
     top = "config-schema.json"
-    known = {place: (schema, file) for place, schema, file in properties(schemas, schemas[top], top, "")}
+    known = {place: (schema, file) for place, schema, file in oci_schema.properties(schemas, schemas[top], top)}
     assert len(known) > 200
     seen = 0
     for place, (schema, file) in known.items():
