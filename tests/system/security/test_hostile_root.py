@@ -2,11 +2,15 @@
 
 import os
 import shutil
+from pathlib import Path
 
 import pytest
 
+from tests.support import tars
 from tests.support.engine import Engine, wait_until
 from tests.support.test_user import USER
+
+from .conftest import import_image, root_file_system
 
 NONE = ("--network", "none")
 CLIMB = "../" * 20
@@ -63,8 +67,15 @@ def test_names_of_users_in_a_hostile_root(hostile: Engine, file: str) -> None:
         assert (words or "unable to find") in ended.stderr, (trap, ended.stderr)
 
 
-def test_passwd_of_the_node_is_never_read(box: Engine) -> None:
-    """By a link out of the root: the node's users do not exist inside."""
+def test_passwd_of_the_node_is_never_read(hostile: Engine, programs: Path) -> None:
+    """By a link out of the root: a start meets the image's before it is in its root, so there it would be the node's file."""
+    entries = [entry for entry in root_file_system(programs) if entry[0].name != "etc/passwd"]
+    import_image(hostile, "passwd-link", [*entries, tars.symlink("etc/passwd", f"{CLIMB}etc/passwd")])
+    ended = hostile.rl("run", "--rm", *NONE, "-u", "daemon", "passwd-link", "id", check=125)
+    assert "cannot read the image's /etc/passwd: Too many levels" in ended.stderr  # it leads to itself, in the container's root
+
+
+def test_passwd_behind_a_link_is_the_container_s(box: Engine) -> None:
     script = f"rm /etc/passwd; ln -s {CLIMB}etc/passwd- /etc/passwd; echo 'inside:x:7:7::/:' >/etc/passwd-"
     box.rl("exec", "box", "sh", "-c", script)
     assert box.rl("exec", "-u", "inside", "box", "id", "-u").stdout == "7\n"

@@ -8,6 +8,7 @@ outside).
 import os
 import socket
 import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -16,6 +17,7 @@ import pytest
 from tests.support import tars
 from tests.support.engine import Engine
 from tests.support.oci_bundle import Runtime, config
+from tests.support.test_user import drop_privileges
 
 from .conftest import import_image, root_file_system
 
@@ -164,21 +166,16 @@ def test_a_console_where_a_bundle_s_dev_is_hostile(hostile: Engine, trap: Callab
 
 
 def test_a_setting_is_written_to_the_kernel_or_not_at_all(hostile: Engine) -> None:
-    """A bundle's mount covers /proc/sys/net by a folder whose ip_forward leads elsewhere; what is written must not go there."""
-    runtime = Runtime()
-    try:
-        fake = runtime.folder / "fake"
-        (fake / "ipv4").mkdir(parents=True)
-        (fake / "ipv4" / "ip_forward").write_text("untouched")
-        (fake / "ipv4" / "ip_forward").chmod(0o666)
-        spec = config("cat", "/proc/sys/net/ipv4/ip_forward")
-        spec["linux"]["namespaces"].append({"type": "network"})
-        spec["linux"]["sysctl"] = {"net.ipv4.ip_forward": "1"}
-        runtime.write(spec)
-        assert runtime.run("run", "one").stdout == "1\n"
-        spec["mounts"].append({"destination": "/proc/sys/net", "type": "bind", "source": str(fake), "options": ["rbind"]})
-        runtime.write(spec)
-        assert "not the kernel's" in runtime.run("run", "two", check=None).stderr
-        assert (fake / "ipv4" / "ip_forward").read_text() == "untouched"
-    finally:
-        runtime.close()
+    """Where /proc is not all the kernel's, as in a mount namespace that a config joins: a file that only looks like a setting."""
+    fake = hostile.folder / "fake"
+    (fake / "ipv4").mkdir(parents=True)
+    (fake / "ipv4" / "ip_forward").write_text("untouched")
+    (fake / "ipv4" / "ip_forward").chmod(0o666)
+    script = "from rootless.runtime import sysctl; sysctl.write({'net/ipv4/ip_forward': '1'})"
+    covered = f'mount --bind {fake} /proc/sys/net && exec {sys.executable} -I -c "{script}"'
+    for shell, written in ((covered, False), (f'exec {sys.executable} -I -c "{script}"', True)):
+        command = ["unshare", "-Urnm", "sh", "-c", shell]
+        ended = subprocess.run(command, capture_output=True, text=True, check=False, **drop_privileges())
+        assert (ended.returncode == 0) == written, ended.stderr
+        assert written or "cannot set '1'" in ended.stderr
+    assert (fake / "ipv4" / "ip_forward").read_text() == "untouched"
