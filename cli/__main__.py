@@ -53,6 +53,7 @@ VERBS = {
     "run": "run",
     "save": "save",
     "search": "search",
+    "secret": "secret",
     "start": "start",
     "stop": "stop",
     "system": "system",

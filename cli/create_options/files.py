@@ -8,12 +8,14 @@ import click
 from cli.create_options.given import Decorator, Given
 from rootless.containers.mount_request import MountRequest, parse_size
 from rootless.containers.options import CreateOptions
+from rootless.containers.secret_options import parse_secret
 
 OPTIONS: Final[tuple[Decorator, ...]] = (
     click.option("-v", "--volume", "volumes", multiple=True, metavar="[SOURCE:]TARGET[:OPTIONS]", help="Mount a folder or volume."),
     click.option("--mount", "mounts", multiple=True, metavar="type=bind|volume|tmpfs|image,…", help="Mount, in the long form."),
     click.option("--tmpfs", multiple=True, metavar="TARGET[:OPTIONS]", help="Mount an empty folder in memory."),
     click.option("--volumes-from", multiple=True, metavar="CONTAINER[:ro|rw]", help="Mount what another container has mounted."),
+    click.option("--secret", "secrets", multiple=True, metavar="NAME[,type=mount|env][,…]", help="Give it a secret."),
     click.option("--shm-size", metavar="SIZE", help="The size of /dev/shm (default: 64m)."),
     click.option("--read-only", is_flag=True, help="Make the container's root read-only."),
 )
@@ -25,6 +27,7 @@ def apply(options: CreateOptions, given: Given) -> CreateOptions:
     return options._replace(
         mounts=tuple(_mounts(given)),
         volumes_from=given.texts("volumes_from"),
+        secrets=tuple(map(parse_secret, given.texts("secrets"))),
         shm_size=parse_size(size, "shm-size") if size is not None else options.shm_size,
         read_only=given.flag("read_only"),
     )

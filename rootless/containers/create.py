@@ -55,12 +55,12 @@ def create(
             from rootless.containers.mounts_of_container import mounts_added  # 3 ms that a plain run need not pay
 
             stack.enter_context(mounts_added(locations, document, options))
-        lock = _write(store, document, root)
+        lock = _write(store, document, root, options)
     events.emit_container(locations, document, "create")
     return document, lock
 
 
-def _write(store: ContainerStore, document: Document, root: RootFilesystem) -> ContainerLock:
+def _write(store: ContainerStore, document: Document, root: RootFilesystem, options: CreateOptions) -> ContainerLock:
     """Make the container's folder with its record, and its name; returns its lock, taken. Nothing is left of one that fails."""
     locations, container_id = store.locations, document["Id"]
     folder = store.folder(container_id)
@@ -71,6 +71,10 @@ def _write(store: ContainerStore, document: Document, root: RootFilesystem) -> C
         lock.acquire()
         store.claim_name(document["Name"].lstrip("/"), container_id)
         make_folders(root)
+        if options.secrets:
+            from rootless.containers.secrets_of_container import add_secrets  # only where there are any
+
+            add_secrets(locations, folder, document, options.secrets)
         documents.write(folder, document)
     except (RlError, OSError):
         store.release_name(document["Name"].lstrip("/"), container_id)

@@ -50,6 +50,7 @@ class Own(TypedDict):
     # Only where a container has such.
     AnonymousVolumes: NotRequired[list[str]]  # they go with it
     MountedImages: NotRequired[list[dict[str, Any]]]  # Id, LayerKeys
+    SecretVariables: NotRequired[list[dict[str, Any]]]  # Name, File
     Staging: NotRequired[dict[str, list[Any]]]  # see `rootless.containers.staging`
 
 

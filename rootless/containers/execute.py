@@ -66,6 +66,10 @@ def _process(document: Document, options: ExecOptions, console_size: tuple[int, 
     """Return the OCI process: the container's environment with the user's over it."""
     config = document["Config"]
     merged = {entry.partition("=")[0]: entry for entry in (*config["Env"], f"HOSTNAME={config['Hostname']}")}
+    if "SecretVariables" in document["Rl"]:
+        from rootless.containers.secrets_of_container import environment_of  # rarely asked for
+
+        merged.update((entry.partition("=")[0], entry) for entry in environment_of(document))
     if options.terminal:
         merged.setdefault("TERM", "TERM=xterm")
     merged.update((entry.partition("=")[0], entry) for entry in options.environment)

@@ -155,7 +155,7 @@ class Monitor:
         self._servers.begin(document)
         prepared = bundle.prepare(self._locations, document, console_size)
         stdio = None if document["Config"]["Tty"] else self._streams.open_pipes(document["Config"]["OpenStdin"])
-        plan = self._with_sources(self._plan(prepared, stdio))
+        plan = self._with_secret_variables(self._with_sources(self._plan(prepared, stdio)))
         runtime_dir = self._locations.runtime_dir
         fork: Callable[[Callable[[], None]], int] = lambda outer: fork_into_parent(runtime_dir, outer)  # noqa: E731 - as in `_plan`
         created = launch.create(fork, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
@@ -204,6 +204,16 @@ class Monitor:
         if wanted.has_overlays:
             staging.discard_overlays(self._locations, self._document["Id"])  # of a start whose monitor was killed
         return plan._replace(make_sources=wanted.make, owned=wanted.owned)
+
+    def _with_secret_variables(self, plan: StagePlan) -> StagePlan:
+        """Add secrets to the environment that init gets, and to nothing that is written down."""
+        if "SecretVariables" not in self._document["Rl"]:
+            return plan
+        from rootless.containers.secrets_of_container import environment_of  # rarely asked for
+
+        process = plan.spec["process"]
+        env = [*process["env"], *environment_of(self._document)]
+        return plan._replace(spec={**plan.spec, "process": {**process, "env": env}})
 
     def _note_running(self, init: ProcessId) -> None:
         """Write down who runs where, before init is let go: from then on a reader can tell whether we live."""

@@ -3,6 +3,7 @@
 from typing import Final, NamedTuple
 
 from rootless.containers.mount_request import MountRequest
+from rootless.containers.secret_options import SecretRequest
 
 SHM_SIZE: Final = 64 << 20
 
@@ -23,6 +24,7 @@ class CreateOptions(NamedTuple):
     network: str = "slirp"
     mounts: tuple[MountRequest, ...] = ()
     volumes_from: tuple[str, ...] = ()  # CONTAINER[:ro|rw]
+    secrets: tuple[SecretRequest, ...] = ()
     shm_size: int = SHM_SIZE  # bytes of /dev/shm
     read_only: bool = False
     init: bool = False

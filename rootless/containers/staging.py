@@ -62,14 +62,18 @@ class Staging:
         """
         root = os.open(root_path, _FOLDER)
         try:
-            points = self._wanted.get("Points") or ()
-            if points:
+            points, secrets = self._wanted.get("Points") or (), self._wanted.get("Secrets") or ()
+            if points or secrets:
                 os.makedirs(self._staging, 0o700, exist_ok=True)
                 mounts.mount("tmpfs", self._staging, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0700")
             for point in points:
                 _MAKERS[point["Kind"]](self, point, root)
                 if point["Owned"]:
                     ownership.give_tree(self._place(point), user["uid"], user["gid"])
+            if secrets:
+                from rootless.containers.secrets_of_container import make_files  # rarely asked for
+
+                make_files(self._staging, secrets)
             for volume, target, path in self._wanted.get("CopyUp") or ():
                 copy_up.copy_up(volume, target, root, path)
         finally:
