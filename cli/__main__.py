@@ -24,6 +24,7 @@ from rootless.errors import ENGINE_ERROR, RlError, os_error_text
 VERBS = {
     "attach": "attach",
     "commit": "commit",
+    "completion": "completion",
     "container": "container",
     "cp": "cp",
     "create": "create",

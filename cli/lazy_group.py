@@ -1,10 +1,13 @@
 """Groups of verbs whose commands are imported by name, so that `rl ps` does not pay for `rl pull`."""
 
 import importlib
+import os
 from collections.abc import Mapping
 from typing import Any
 
 import click
+
+_COMPLETE = "_RL_COMPLETE"
 
 
 class LazyGroup(click.Group):
@@ -24,4 +27,15 @@ class LazyGroup(click.Group):
         if module is None:
             return None
         command: click.Command = importlib.import_module(f"cli.commands.{module}").command
+        if _COMPLETE in os.environ:  # a shell asks what a word may become
+            from cli.completion import add_names
+
+            return add_names(command)
         return command
+
+    def shell_complete(self, ctx: click.Context, incomplete: str) -> list[Any]:
+        """Return the verbs, or options, that begin so."""
+        from cli.completion import complete_verbs  # only when a shell asks
+
+        options = click.Command.shell_complete(self, ctx, incomplete)
+        return [*complete_verbs(self.list_commands(ctx), incomplete), *options]
