@@ -32,6 +32,7 @@ VERBS = {
     "events": "events",
     "exec": "exec",
     "export": "export",
+    "healthcheck": "healthcheck",
     "history": "history",
     "image": "image",
     "images": "images",
@@ -49,6 +50,7 @@ VERBS = {
     "pull": "pull",
     "push": "push",
     "rename": "rename",
+    "restart": "restart",
     "rm": "rm",
     "rmi": "rmi",
     "run": "run",
@@ -62,13 +64,14 @@ VERBS = {
     "top": "top",
     "unshare": "unshare",
     "untag": "untag",
+    "update": "update",
     "version": "version",
     "volume": "volume",
     "wait": "wait",
 }
 
 # Verbs that put processes into containers.
-_ENTERING = frozenset({"build", "container", "exec", "restart", "run", "start"})
+_ENTERING = frozenset({"build", "container", "exec", "healthcheck", "restart", "run", "start"})
 
 _OS_HINTS = {
     errno.ENOSPC: "free some space, or use another data root: --root DIR or RL_ROOT",

@@ -77,12 +77,19 @@ def _exited_with(document: Document, code: str) -> bool:
     return state["Status"] == "exited" and str(state["ExitCode"]) == code
 
 
+def _has_health(document: Document, status: str) -> bool:
+    state = document["State"]
+    return (state["Health"]["Status"] if state["Running"] and "Health" in state else "none") == status
+
+
 _TESTS: Final[dict[str, Callable[[Document, str], bool]]] = {
     "ancestor": _comes_from,
     "exited": _exited_with,
+    "health": _has_health,
     "id": lambda document, value: _matches(document["Id"], f"^{value}"),
     "label": _has_label,
     "name": lambda document, value: _matches(document["Name"].lstrip("/"), value.lstrip("/")),
+    "restart-policy": lambda document, value: (document["HostConfig"].get("RestartPolicy") or {}).get("Name", "no") == value,
     "network": lambda document, value: document["HostConfig"].get("NetworkMode") == value,
     "volume": lambda document, value: any(value in (one.get("Name"), one["Destination"]) for one in document["Mounts"]),
     "status": lambda document, value: document["State"]["Status"] == value,

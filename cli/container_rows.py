@@ -28,6 +28,7 @@ HEADERS: Final = {
 COLUMNS: Final = ("ID", "Image", "Command", "RunningFor", "Status", "Ports", "Names")
 
 _SHORT_ID: Final = 12
+_HEALTH: Final = {"starting": "health: starting"}
 _COMMAND_WIDTH: Final = 20
 _MOUNT_WIDTH: Final = 15
 
@@ -106,6 +107,10 @@ def status_text(document: Document, now: float | None = None) -> str:
         up = f"Up {human_duration(max(0.0, now - parse_rfc3339(state['StartedAt']) / 1e9))}"
         if state["Paused"]:
             return f"{up} (Paused)"
+        if state["Restarting"]:
+            return f"Restarting ({state['ExitCode']}) {ago(state['FinishedAt'], now)}"
+        if state.get("Health"):
+            up += f" ({_HEALTH.get(state['Health']['Status'], state['Health']['Status'])})"
         return up if is_of_this_node(document) else f"{up}, running on {document['Rl']['Node']}"
     if state["Dead"]:
         return "Dead"

@@ -76,6 +76,14 @@ def parse_since(text: str, now: int) -> int:
         ) from None
 
 
+def parse_duration(text: str, option: str) -> int:
+    """Return the nanoseconds of a Go duration such as 1m30s. Raises `InvalidInput` naming the option."""
+    duration = 0 if text == "0" else _go_duration(text)
+    if duration is None:
+        raise InvalidInput(f'invalid argument "{text}" for {option}: not a duration', "give a time such as 30s or 1m30s")
+    return duration
+
+
 def created_at(rfc3339: str) -> str:
     """Return a time as the column CreatedAt has it: `2026-01-31 12:00:00 +0000 UTC`, in the local time zone."""
     local = time.localtime(parse_rfc3339(rfc3339) // NANOSECONDS)

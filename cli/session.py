@@ -3,11 +3,12 @@
 import os
 
 from cli.complaints import complain
-from rootless import errors
+from rootless import errors, events
 from rootless.containers.documents import Document
 from rootless.containers.lifecycle import Running, kill
 from rootless.containers.requests import ask
 from rootless.errors import InvalidInput
+from rootless.locations import from_environment
 from rootless.namespaces.idmap import default_maps
 
 
@@ -48,6 +49,8 @@ def attach_to(
     """
     from cli.attachment import attach  # a detached start does without
 
+    if document is not None:
+        _tell(document, "attach")
     outcome = attach(
         running.sock,
         stdin=interactive,
@@ -55,6 +58,8 @@ def attach_to(
         detach_keys=detach_keys or "ctrl-p,ctrl-q",
         forward_signal=None if document is None else lambda number: _forward(document, number),
     )
+    if outcome.detached and document is not None:
+        _tell(document, "detach")
     if outcome.detached:
         return 0
     if outcome.error:
@@ -62,11 +67,15 @@ def attach_to(
     return errors.ENGINE_ERROR if outcome.status is None else outcome.status
 
 
+def _tell(document: Document, action: str) -> None:
+    """Add to the log of events that a user is there, or is gone."""
+    events.emit_container(from_environment(os.environ, os.geteuid()), document, action)
+
+
 def _forward(document: Document, number: int) -> None:
     """Send a signal that the command got to the container's init."""
     from rootless.containers.store import ContainerStore
     from rootless.errors import InUse, NoSuchObject
-    from rootless.locations import from_environment
 
     try:
         locations = from_environment(os.environ, os.geteuid())

@@ -21,11 +21,13 @@ _VERBS = {
     "prune": "container_prune",
     "ps": "ps",
     "rename": "rename",
+    "restart": "restart",
     "rm": "rm",
     "run": "run",
     "start": "start",
     "stop": "stop",
     "top": "top",
+    "update": "update",
     "wait": "wait",
 }
 

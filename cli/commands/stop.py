@@ -4,25 +4,36 @@ import os
 
 import click
 
+from cli.choosing import Chosen, choose
 from cli.several import FAILED, for_each, report
 from cli.tables import emit
 from rootless.containers import lifecycle
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore
-from rootless.errors import RlError
+from rootless.errors import InvalidInput, NoSuchObject, RlError
 from rootless.locations import Locations, from_environment
 from rootless.runtime.signals import signal_number
 
-_FOR_EVER = 2_000_000.0
-"""Seconds; poll(2) takes milliseconds in an int."""
-
 
 @click.command()
-@click.option("-s", "--signal", "signal_name", metavar="SIGNAL", help="The signal to send first (default: the image's, or TERM).")
-@click.option("-t", "--timeout", "--time", type=int, default=int(lifecycle.STOP_SECONDS), metavar="SECONDS", show_default=True,
-              help="How long to wait before SIGKILL; -1: for ever.")  # fmt: skip
-@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
-def command(*, containers: tuple[str, ...], signal_name: str | None, timeout: int) -> int:
+@click.option("-a", "--all", "take_all", is_flag=True, help="Stop all containers that run.")
+@click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Stop those that match, as of rl ps.")
+@click.option("--cidfile", "cid_files", multiple=True, metavar="FILE", help="Stop the container whose ID is in a file.")
+@click.option("-i", "--ignore", is_flag=True, help="Take containers that do not exist for stopped.")
+@click.option("-s", "--signal", "signal_name", metavar="SIGNAL", help="The signal to send first (default: the container's).")
+@click.option("-t", "--timeout", "--time", type=int, metavar="SECONDS",
+              help="How long to wait before SIGKILL (default: the container's, or 10); -1: for ever.")  # fmt: skip
+@click.argument("containers", nargs=-1, metavar="CONTAINER…")
+def command(
+    *,
+    containers: tuple[str, ...],
+    take_all: bool,
+    filters: tuple[str, ...],
+    cid_files: tuple[str, ...],
+    ignore: bool,
+    signal_name: str | None,
+    timeout: int | None,
+) -> int:
     """Stop running containers: send a signal, and SIGKILL when that does not end them in time."""
     locations = from_environment(os.environ, os.geteuid())
     store = ContainerStore(locations)
@@ -31,15 +42,31 @@ def command(*, containers: tuple[str, ...], signal_name: str | None, timeout: in
         signal_number(signal_name)  # refused before anything is stopped
 
     def find(name: str) -> None:
-        found[name] = store.find(name)
+        try:
+            document = store.find(name)
+        except NoSuchObject:
+            if ignore:
+                return
+            raise
         if signal_name is not None:
-            found[name]["Config"]["StopSignal"] = signal_name  # in our copy only: what `lifecycle.stop` sends
+            document["Config"]["StopSignal"] = signal_name  # in our copy only: what `lifecycle.stop` sends
+        found[name] = document
 
-    status = for_each(containers, find)
-    return _stop_all(locations, found, float(timeout) if timeout >= 0 else _FOR_EVER) or status
+    named = (*containers, *(_read_id(path) for path in cid_files))
+    status = for_each(choose(locations, named, Chosen(take_all, filters, running=True)), find)
+    seconds = lifecycle.FOR_EVER if timeout is not None and timeout < 0 else timeout
+    return _stop_all(locations, found, seconds) or status
 
 
-def _stop_all(locations: Locations, found: dict[str, Document], seconds: float) -> int:
+def _read_id(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read the container ID file {path}: {error}") from None
+
+
+def _stop_all(locations: Locations, found: dict[str, Document], seconds: float | None) -> int:
     """Stop several containers at the same time: ten that ignore the signal take ten seconds, not a hundred."""
     if len(found) == 1:
         return for_each(found, lambda name: _stop(locations, name, found[name], seconds))
@@ -58,6 +85,6 @@ def _stop_all(locations: Locations, found: dict[str, Document], seconds: float) 
     return status
 
 
-def _stop(locations: Locations, name: str, document: Document, seconds: float) -> str:
+def _stop(locations: Locations, name: str, document: Document, seconds: float | None) -> str:
     lifecycle.stop(locations, document, seconds)
     return name

@@ -22,6 +22,11 @@ class Given:
         value = self._values[name]
         return value if isinstance(value, str) else None
 
+    def number(self, name: str) -> int | None:
+        """Return the value of an option with `type=int`, None where it was not given."""
+        value = self._values[name]
+        return value if isinstance(value, int) else None
+
     def texts(self, name: str) -> tuple[str, ...]:
         """Return the values of an option that may be given several times."""
         values = self._values[name]

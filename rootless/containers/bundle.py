@@ -57,6 +57,8 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         _resize_shm(spec, document["HostConfig"]["ShmSize"])
     if console_size is not None:
         spec["process"]["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
+    if document["HostConfig"].get("Annotations"):
+        spec["annotations"] = document["HostConfig"]["Annotations"]
     names = tuple(container_capabilities())
     reaper = bool(document["HostConfig"]["Init"]) and init_path is None
     return Bundle(root, spec, network, names, load_filter(locations, names), reaper)

@@ -18,6 +18,11 @@ _READ_SIZE: Final = 1 << 16
 _MAX_SIZE: Final = 0xFFFF  # of struct winsize, ioctl_tty(2)
 
 
+def refuse_unknown(request: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the reply to a request that nobody knows."""
+    return {"error": f"unknown request: {request['op']}"}
+
+
 class Actions(NamedTuple):
     """What clients may ask of the monitor."""
 
@@ -27,7 +32,7 @@ class Actions(NamedTuple):
     on_resize: Callable[[int, int], None]
     on_drained: Callable[[], None]
     on_left: Callable[[], None] = lambda: None  # a client is gone, and with it its descriptor
-    on_rename: Callable[[str], None] = lambda _name: None
+    on_request: Callable[[Mapping[str, Any]], dict[str, Any]] = refuse_unknown  # any other; returns the REPLY
 
 
 class _Client:
@@ -93,7 +98,7 @@ class Clients:
     @property
     def is_congested(self) -> bool:
         """Whether some attached client has not taken what it was sent yet."""
-        return any(len(client.backlog) > _CONGESTED for client in self._clients)
+        return any(len(client.backlog) > _CONGESTED and not client.closing for client in self._clients)
 
     def announce_end(self, exit_report: dict[str, Any]) -> None:
         """Tell all clients of the container's end, without waiting for slow ones; there is nothing more to come."""
@@ -101,7 +106,7 @@ class Clients:
         for client in list(self._clients):
             if client.wants_exit:
                 self._send(client, frame)
-            client.closing = True
+            client.closing, client.wants_output, client.wants_exit = True, False, False  # what a next start says is not for it
             if client in self._clients and not client.backlog:
                 self._drop(client)
 
@@ -172,19 +177,10 @@ class Clients:
             pass  # a detached start: the answer is all it wants
         elif request["op"] == "resize":
             self._resize(request)
-        elif request["op"] == "rename":
-            reply = self._rename(str(request["name"]))
         else:
-            reply = {"error": f"unknown request: {request['op']}"}
+            reply = self._actions.on_request(request)
         if answer:
             self._send(client, frames.encode(frames.REPLY, json.dumps(reply).encode()))
-
-    def _rename(self, name: str) -> dict[str, Any]:
-        try:
-            self._actions.on_rename(name)
-        except OSError as error:
-            return failure_reply(error)
-        return {}
 
     def _resize(self, size: Mapping[str, Any]) -> None:
         rows, columns = int(size["rows"]), int(size["columns"])

@@ -2,7 +2,7 @@
 
 import contextlib
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rootless import events
@@ -12,8 +12,8 @@ from rootless.containers.host_names import check_hostname
 from rootless.containers.lock import ContainerLock
 from rootless.containers.options import CreateOptions
 from rootless.containers.store import ContainerStore
-from rootless.errors import InvalidInput, NoSuchObject, RlError
-from rootless.images.config import container_defaults
+from rootless.errors import InUse, InvalidInput, NoSuchObject, RlError
+from rootless.images.config import ContainerDefaults, container_defaults
 from rootless.images.layout import Layout
 from rootless.images.store import Image, layer_folders
 from rootless.locations import Locations
@@ -36,6 +36,8 @@ def create(
 
     `started_at_once`: the caller goes on to start it; with --rm it goes also when it never comes to that.
     """
+    if options.replace:
+        _remove_named(locations, options)
     network = modes.parse(options.network)
     driver = drivers.choose(locations, environ)
     layers = tuple(layer_folders(locations, image))
@@ -48,7 +50,7 @@ def create(
     document["Rl"]["ByRun"] = started_at_once
     root = of_container(locations, container_id, layers)
     # Under the store's lock, so that a removal of the image sees its user, or has been, and we see that.
-    with Layout(locations).locked(), contextlib.ExitStack() as stack:
+    with _id_file(options.cid_file, container_id), Layout(locations).locked(), contextlib.ExitStack() as stack:
         if not all(os.path.exists(layer) for layer in layers):
             raise NoSuchObject(f"No such image: {image_name}", "it was removed just now by another command")
         if options.mounts or options.volumes_from or config["Volumes"]:
@@ -58,6 +60,37 @@ def create(
         lock = _write(store, document, root, options)
     events.emit_container(locations, document, "create")
     return document, lock
+
+
+def _remove_named(locations: Locations, options: CreateOptions) -> None:
+    """Remove the container whose name the new one gets, running or not, as podman's --replace."""
+    from rootless.containers import lifecycle  # for this only
+
+    if options.name is None:
+        raise InvalidInput("cannot replace container without --name being set", "give --name, too")
+    with contextlib.suppress(NoSuchObject):
+        lifecycle.remove(locations, options.name, force=True)
+
+
+@contextlib.contextmanager
+def _id_file(path: str, container_id: str) -> Iterator[None]:
+    """Write the file of `--cidfile`, which must not exist; it goes again when the container cannot be made."""
+    if not path:
+        yield
+        return
+    try:
+        descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o644)
+    except FileExistsError:
+        hint = f"make sure that the other container is not running, or delete {path}"
+        raise InUse(f"container ID file found: {path}", hint) from None
+    try:
+        os.write(descriptor, container_id.encode())
+        yield
+    except BaseException:
+        os.unlink(path)
+        raise
+    finally:
+        os.close(descriptor)
 
 
 def _write(store: ContainerStore, document: Document, root: RootFilesystem, options: CreateOptions) -> ContainerLock:
@@ -124,6 +157,8 @@ def _document(
             User=config["User"],
             Mounts=[],
             InitPath=options.init_path,
+            StoppedByUser=False,
+            PidFile=os.path.abspath(options.pid_file) if options.pid_file else "",
             ByRun=True,
         ),
     )
@@ -157,9 +192,27 @@ def _config(container_id: str, image: Image, image_name: str, options: CreateOpt
         "Volumes": of_image.volumes,
         "WorkingDir": options.workdir or of_image.working_dir,
         "Entrypoint": entrypoint,
-        "Labels": of_image.labels,
-        "StopSignal": of_image.stop_signal,
+        "Labels": {**of_image.labels, **dict(options.labels)},
+        "StopSignal": options.stop_signal or of_image.stop_signal,
+        **_optional_config(of_image, options),
     }
+
+
+def _optional_config(of_image: ContainerDefaults, options: CreateOptions) -> dict[str, Any]:
+    """Return what Docker leaves out of Config where it does not apply."""
+    found: dict[str, Any] = {}
+    if options.stop_timeout is not None:
+        found["StopTimeout"] = options.stop_timeout
+    if of_image.healthcheck or options.health is not None:
+        from rootless.containers import health_options  # few images and containers have a check
+
+        check = health_options.merged(of_image.healthcheck, options.health or health_options.HealthOptions())
+        if check:
+            found["Healthcheck"] = check
+            found["HealthcheckOnFailureAction"] = options.health_on_failure
+    if options.health_on_failure != "none" and "Healthcheck" not in found:
+        raise InvalidInput("cannot set on-failure action without a health check", "give --health-cmd, too")
+    return found
 
 
 def _environment(of_image: Sequence[str], options: CreateOptions) -> list[str]:
@@ -173,10 +226,12 @@ def _environment(of_image: Sequence[str], options: CreateOptions) -> list[str]:
 def _host_config(options: CreateOptions) -> dict[str, Any]:
     return {
         "Binds": None,
-        "LogConfig": {"Type": "json-file", "Config": {}},
+        "LogConfig": {"Type": options.log_driver or "json-file", "Config": dict(options.log_options)},
+        "ContainerIDFile": options.cid_file,
+        "Annotations": dict(options.annotations),
         "NetworkMode": options.network,
         "PortBindings": {},
-        "RestartPolicy": {"Name": "no", "MaximumRetryCount": 0},
+        "RestartPolicy": options.restart_policy or {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": options.remove,
         "Privileged": False,
         "ReadonlyRootfs": options.read_only,

@@ -20,7 +20,7 @@ Process = list[int]
 class State(TypedDict):
     """Docker's State; times are RFC 3339 in UTC with nanoseconds, "0001-01-01T00:00:00Z" for never."""
 
-    Status: str  # created, running, exited
+    Status: str  # created, running, restarting, exited
     Running: bool
     Paused: bool
     Restarting: bool
@@ -31,6 +31,7 @@ class State(TypedDict):
     Error: str
     StartedAt: str
     FinishedAt: str
+    Health: NotRequired[dict[str, Any]]
 
 
 class Own(TypedDict):
@@ -46,6 +47,8 @@ class Own(TypedDict):
     User: str
     Mounts: list[dict[str, Any]]  # OCI mounts that the user asked for
     InitPath: str | None  # --init-path, on the node
+    StoppedByUser: bool  # and not started again since: `unless-stopped` leaves it so
+    PidFile: str  # "" for none
     ByRun: bool  # made to be started at once: with --rm it goes also when it never came to that
     # Only where a container has such.
     AnonymousVolumes: NotRequired[list[str]]  # they go with it
@@ -165,11 +168,17 @@ def new_state() -> State:
 def set_running(state: State, pid: int, now: str) -> None:
     """Note the start."""
     state["Status"], state["Running"], state["Pid"] = "running", True, pid
-    state["ExitCode"], state["Error"] = 0, ""
+    state["ExitCode"], state["Error"], state["Restarting"] = 0, "", False
     state["StartedAt"], state["FinishedAt"] = now, NEVER
 
 
 def set_exited(state: State, code: int, error: str, now: str) -> None:
     """Note the end, with the exit code and what the engine has to say about it."""
     state["Status"], state["Running"], state["Paused"], state["Pid"] = "exited", False, False, 0
-    state["ExitCode"], state["Error"], state["FinishedAt"] = code, error, now
+    state["ExitCode"], state["Error"], state["FinishedAt"], state["Restarting"] = code, error, now, False
+
+
+def set_restarting(state: State, code: int, error: str, now: str) -> None:
+    """Note an end after which the monitor starts the container again: for Docker it counts as running meanwhile."""
+    set_exited(state, code, error, now)
+    state["Status"], state["Running"], state["Restarting"] = "restarting", True, True

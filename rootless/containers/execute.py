@@ -7,12 +7,14 @@ itself is killed, its process goes on without streams until the container ends, 
 
 import os
 import signal
+from collections.abc import Callable
 from typing import Any, NamedTuple, NoReturn
 
+from rootless import events
 from rootless.containers import bundle
 from rootless.containers.clients import Actions, Clients, failure_reply
 from rootless.containers.documents import Document
-from rootless.containers.lifecycle import Running, refuse_foreign
+from rootless.containers.lifecycle import Running, not_running, refuse_foreign
 from rootless.containers.loop import Loop
 from rootless.containers.streams import Streams
 from rootless.errors import InUse, RlError
@@ -41,10 +43,30 @@ def begin(
     locations: Locations, document: Document, options: ExecOptions, console_size: tuple[int, int] | None = None
 ) -> Running:
     """Fork the session that runs a command in a container; the caller speaks `frames` with it. Raises `InUse`."""
+    plan = plan_of(locations, document, options, console_size)
+    words, exec_id = " ".join(options.arguments), os.urandom(32).hex()
+
+    def tell(action: str, **more: str) -> None:
+        events.emit_container(locations, document, action, execID=exec_id, **more)
+
+    tell(f"exec_create: {words}")
+    ours, theirs = stream_pair()
+    pid = os.fork()
+    if pid == 0:
+        _be_session(plan, options, theirs, tell)
+    theirs.close()
+    os.close(plan.entry_pidfd)
+    return Running(ours, pid)
+
+
+def plan_of(
+    locations: Locations, document: Document, options: ExecOptions, console_size: tuple[int, int] | None = None
+) -> join.JoinPlan:
+    """Return what the runtime needs to run a command in a container; the caller closes the pidfd. Raises `InUse`."""
     refuse_foreign(document)
     entry = document["Rl"]["Entry"]
     if not document["State"]["Running"] or entry is None:
-        raise InUse(f"container {document['Id'][:12]} is not running", "start it first: rl start")
+        raise not_running(document)
     names = tuple(container_capabilities(privileged=options.privileged))
     seccomp_filter = None if options.privileged else bundle.load_filter(locations, names)
     pidfd = open_pidfd(ProcessId(*entry))
@@ -52,14 +74,7 @@ def begin(
         raise InUse(f"container {document['Id'][:12]} has ended")
     process = _process(document, options, console_size)
     user = options.user if options.user is not None else document["Rl"]["User"]
-    plan = join.JoinPlan(pidfd, process, user, names, seccomp_filter, engine_maps(), None, options.preserved)
-    ours, theirs = stream_pair()
-    pid = os.fork()
-    if pid == 0:
-        _be_session(plan, options, theirs)
-    theirs.close()
-    os.close(pidfd)
-    return Running(ours, pid)
+    return join.JoinPlan(pidfd, process, user, names, seccomp_filter, engine_maps(), None, options.preserved)
 
 
 def _process(document: Document, options: ExecOptions, console_size: tuple[int, int] | None) -> dict[str, Any]:
@@ -84,7 +99,7 @@ def _process(document: Document, options: ExecOptions, console_size: tuple[int, 
     return process
 
 
-def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket) -> NoReturn:
+def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket, tell: Callable[..., None]) -> NoReturn:
     status = 1
     try:
         os.setsid()
@@ -98,7 +113,7 @@ def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket) -> N
         for stream in range(3):
             os.dup2(null, stream)
         os.close(null)
-        _Session(plan, options).run(starter)
+        _Session(plan, options, tell).run(starter)
         status = 0
     finally:
         os._exit(status)
@@ -111,11 +126,13 @@ def _ignore(_error: Exception) -> None:
 class _Session:
     """One command in a container, and the client that started it."""
 
-    def __init__(self, plan: join.JoinPlan, options: ExecOptions) -> None:
+    def __init__(self, plan: join.JoinPlan, options: ExecOptions, tell: Callable[..., None]) -> None:
+        """`tell` adds to the log of events."""
+        self._tell = tell
         self._plan = plan
         self._options = options
         self._loop = Loop(_ignore)
-        self._streams = Streams(self._loop, None)
+        self._streams = Streams(self._loop)
         streams = self._streams
         actions = Actions(streams.write_input, streams.end_input, streams.end_input, streams.resize, streams.resume_output)
         self._clients = Clients(self._loop, actions)
@@ -132,6 +149,7 @@ class _Session:
             self._clients.announce_end({"status": getattr(error, "exit_status", RlError.exit_status), "error": str(error)})
             self._clients.wait_until_gone()
             return
+        self._tell(f"exec_start: {' '.join(self._options.arguments)}")
         self._clients.reply_to_starter({})
         pidfd = os.pidfd_open(joined.pid)
         self._streams.begin()
@@ -141,7 +159,9 @@ class _Session:
         self._loop.forget(pidfd)
         code = os.waitstatus_to_exitcode(os.waitpid(joined.pid, 0)[1])
         self._streams.drain()
-        self._clients.announce_end({"status": code if code >= 0 else 128 - code, "error": ""})
+        status = code if code >= 0 else 128 - code
+        self._tell("exec_die", exitCode=str(status))
+        self._clients.announce_end({"status": status, "error": ""})
         self._clients.wait_until_gone()
 
     def _join(self) -> join.Joined:

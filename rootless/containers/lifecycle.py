@@ -4,7 +4,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rootless import events
 from rootless.containers import documents, endpoint, frames
@@ -18,6 +18,8 @@ from rootless.locations import Locations
 from rootless.runtime.signals import signal_number
 
 STOP_SECONDS: Final = 10.0
+FOR_EVER: Final = 2_000_000.0
+"""Seconds; poll(2) takes milliseconds in an int."""
 _KILL_SECONDS: Final = 30.0
 _TIDYING_SECONDS: Final = 5.0
 
@@ -33,7 +35,7 @@ def begin(
     locations: Locations, document: Document, lock: ContainerLock, console_size: tuple[int, int] | None = None
 ) -> Running:
     """Fork the monitor of a created or exited container, whose lock it takes over; the caller speaks `frames` with it."""
-    from rootless.containers.monitor import fork_monitor  # 15 ms that stop, kill, wait and rm need not pay
+    from rootless.containers.monitor_process import fork_monitor  # 15 ms that stop, kill, wait and rm need not pay
 
     ours, theirs = stream_pair()
     try:
@@ -96,24 +98,117 @@ def _take(
 
 
 def kill(locations: Locations, document: Document, number: int) -> None:
-    """Send a signal to a container's init. Raises `InUse` when it is not running."""
+    """Send a signal to a container's init; one that is meant to end it ends it for good. Raises `InUse` when it is not running."""
     init = _running_init(document)
+    if init is not None and number in (signal.SIGKILL, stop_signal(document)):
+        forbid_restart(locations, document)
     if init is None or not send_signal(init, number):
-        raise InUse(f"container {document['Id'][:12]} is not running")
+        raise not_running(document)
     events.emit_container(locations, document, "kill", signal=str(number))
 
 
-def stop(locations: Locations, document: Document, seconds: float = STOP_SECONDS) -> None:
-    """Send the stop signal, and SIGKILL after `seconds`; returns when the container has ended. One that is not running is fine."""
+def not_running(document: Document) -> InUse:
+    """Return the error for what only a running container can do."""
+    short_id = document["Id"][:12]
+    if document["State"]["Restarting"]:
+        hint = f"wait until it runs, or end that: rl stop {short_id}"
+        return InUse(f"container {short_id} is not running: it is restarting", hint)
+    return InUse(f"container {short_id} is not running", "start it first: rl start")
+
+
+def stop(locations: Locations, document: Document, seconds: float | None = None, *, keep: bool = False) -> None:
+    """Send the stop signal, and SIGKILL after `seconds`; returns when the container has ended. One that is not running is fine.
+
+    None means the container's own time. The container is not started again by its restart policy; with `keep` it stays even if
+    it was run with --rm.
+    """
     init = _running_init(document)
-    if init is None:
+    if not document["State"]["Running"]:
         return
-    send_signal(init, signal_number(document["Config"].get("StopSignal") or "SIGTERM"))
+    forbid_restart(locations, document, keep=keep)
+    if init is not None:
+        _end_init(locations, document, init, stop_seconds(document) if seconds is None else seconds)
+    wait_for_record(locations, document)
+    events.emit_container(locations, document, "stop")
+
+
+def _end_init(locations: Locations, document: Document, init: ProcessId, seconds: float) -> None:
+    number = stop_signal(document)
+    if send_signal(init, number):
+        events.emit_container(locations, document, "kill", signal=str(number))
     if not wait_for_end(init, seconds):
+        events.emit_container(locations, document, "kill", signal=str(int(signal.SIGKILL)))
         send_signal(init, signal.SIGKILL)
         if not wait_for_end(init, _KILL_SECONDS):
             raise RlError(f"container {document['Id'][:12]} does not end after SIGKILL", "a process of it may hang in the kernel")
-    wait_for_record(locations, document)
+
+
+def stop_signal(document: Document) -> int:
+    """Return the signal that asks the container to end."""
+    return signal_number(document["Config"].get("StopSignal") or "SIGTERM")
+
+
+def stop_seconds(document: Document) -> float:
+    """Return how long the container may take to end after that."""
+    seconds = document["Config"].get("StopTimeout")
+    return STOP_SECONDS if seconds is None else float(seconds) if seconds >= 0 else FOR_EVER
+
+
+def forbid_restart(locations: Locations, document: Document, *, keep: bool = False) -> None:
+    """Tell the monitor of a container with a restart policy that the next end is meant; a wait before a restart ends now.
+
+    With `keep` so is one that was run with --rm told that it will be started again.
+    """
+    has_policy = document["HostConfig"].get("RestartPolicy", {}).get("Name", "no") != "no"
+    kept = keep and document["HostConfig"]["AutoRemove"]
+    if has_policy or kept or document["Config"].get("HealthcheckOnFailureAction") == "restart":
+        from rootless.containers import requests  # most containers have none of these
+
+        requests.ask_monitor(locations, document, {"op": "stop", "keep": keep})
+
+
+def restart(locations: Locations, name_or_id: str, number: str | None, seconds: float | None) -> Running:
+    """Stop a container that runs, with signal `number` if that is given, and start it again; as `begin`."""
+    document = ContainerStore(locations).find(name_or_id)
+    refuse_foreign(document)
+    if number is not None:
+        document["Config"]["StopSignal"] = number  # in our copy only
+    stop(locations, document, seconds, keep=True)
+    document, running = begin_existing(locations, document["Id"])
+    events.emit_container(locations, document, "restart")
+    return running
+
+
+def update(locations: Locations, name_or_id: str, policy: dict[str, Any]) -> None:
+    """Give a container another restart policy, in its record or, while it runs, by its monitor."""
+    store = ContainerStore(locations)
+    deadline = time.monotonic() + _TIDYING_SECONDS
+    while not _try_to_update(store, name_or_id, policy):
+        if time.monotonic() >= deadline:
+            raise InUse(f"another command works on container {name_or_id}", "try again when that has ended")
+        time.sleep(0.005)
+
+
+def _try_to_update(store: ContainerStore, name_or_id: str, policy: dict[str, Any]) -> bool:
+    document = store.find(name_or_id)
+    refuse_foreign(document)
+    if document["State"]["Running"]:
+        from rootless.containers import requests  # for this only
+
+        return requests.ask_monitor(store.locations, document, {"op": "update", "RestartPolicy": policy}) is not None
+    folder = store.folder(document["Id"])
+    lock = ContainerLock(folder)
+    try:
+        if not lock.acquire():
+            return False
+        document = documents.read(folder)
+        if document["State"]["Running"]:
+            return False
+        document["HostConfig"]["RestartPolicy"] = policy
+        documents.write(folder, document)
+    finally:
+        lock.release()
+    return True
 
 
 def wait_for_record(locations: Locations, document: Document) -> None:
@@ -176,6 +271,7 @@ def remove(locations: Locations, name_or_id: str, *, force: bool = False, volume
     def end(document: Document) -> None:
         if not force:
             raise InUse(f"container {name_or_id} is running", f"stop it first (rl stop {name_or_id}), or use rl rm -f")
+        forbid_restart(locations, document)
         init = _running_init(document)
         if init is not None and send_signal(init, signal.SIGKILL):
             wait_for_end(init, _KILL_SECONDS)

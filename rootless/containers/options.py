@@ -1,9 +1,12 @@
 """What a user may ask of a new container, parsed; the syntax of the parts is in the modules beside."""
 
-from typing import Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rootless.containers.mount_request import MountRequest
 from rootless.containers.secret_options import SecretRequest
+
+if TYPE_CHECKING:
+    from rootless.containers.health_options import HealthOptions
 
 SHM_SIZE: Final = 64 << 20
 
@@ -30,3 +33,15 @@ class CreateOptions(NamedTuple):
     init: bool = False
     init_path: str | None = None  # on the node; None: our own
     attach: bool = True
+    labels: tuple[tuple[str, str], ...] = ()
+    annotations: tuple[tuple[str, str], ...] = ()
+    replace: bool = False
+    cid_file: str = ""
+    pid_file: str = ""
+    restart_policy: dict[str, Any] | None = None  # HostConfig.RestartPolicy
+    stop_signal: str | None = None
+    stop_timeout: int | None = None
+    health: "HealthOptions | None" = None
+    health_on_failure: str = "none"
+    log_driver: str | None = None
+    log_options: tuple[tuple[str, str], ...] = ()

@@ -2,23 +2,57 @@
 
 import json
 from collections.abc import Mapping
+from typing import Any
 
 from rootless import errors
-from rootless.containers import frames
+from rootless.containers import endpoint, frames
+from rootless.containers.documents import Document
+from rootless.containers.store import ContainerStore
 from rootless.errors import RlError
+from rootless.linux.process import ProcessId
 from rootless.linux.sockets import socket
+from rootless.locations import Locations
 
 
-def ask(sock: socket, request: Mapping[str, object]) -> None:
-    """Send a request and wait for its REPLY. Raises the error that the reply carries."""
+def ask(sock: socket, request: Mapping[str, object]) -> dict[str, Any]:
+    """Send a request and return the REPLY. Raises the error that the reply carries."""
+    reply = _reply_to(sock, request)
+    if reply is None:
+        hint = "its last words are in engine.log in the container's folder"
+        raise RlError("the container's monitor ended without an answer", hint)
+    return reply
+
+
+def ask_monitor(locations: Locations, document: Document, request: Mapping[str, object]) -> dict[str, Any] | None:
+    """Do the same at the socket of a container; None when its monitor ended without a reply."""
+    monitor = document["Rl"]["Monitor"]
+    if monitor is None:
+        return None
+    store = ContainerStore(locations)
+    try:
+        sock = endpoint.connect(store.folder(document["Id"]), document, ProcessId(*monitor))
+    except RlError:
+        if store.find(document["Id"])["Rl"]["Monitor"] == monitor:
+            raise
+        return None
+    try:
+        return _reply_to(sock, request)
+    except (ConnectionResetError, BrokenPipeError):
+        return None
+    finally:
+        sock.close()
+
+
+def _reply_to(sock: socket, request: Mapping[str, object]) -> dict[str, Any] | None:
     sock.sendall(frames.encode(frames.REQUEST, json.dumps(request).encode()))
     decoder = frames.Decoder()
     while received := sock.recv(1 << 16):
         for kind, payload in decoder.feed(received):
             if kind == frames.REPLY:
-                raise_error_of(json.loads(payload))
-                return
-    raise RlError("the container's monitor ended without an answer", "its last words are in engine.log in the container's folder")
+                reply: dict[str, Any] = json.loads(payload)
+                raise_error_of(reply)
+                return reply
+    return None
 
 
 def raise_error_of(reply: Mapping[str, str]) -> None:

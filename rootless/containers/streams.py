@@ -3,10 +3,9 @@
 import errno
 import fcntl
 import os
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rootless.containers import frames
-from rootless.containers.log_file import LogFile
 from rootless.containers.loop import READABLE, WRITABLE, Loop
 from rootless.runtime import console
 
@@ -19,12 +18,22 @@ _NAMES: Final = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 _TIOCGPTPEER: Final = 0x5441
 
 
+class Log(Protocol):
+    """Where a container's output is kept."""
+
+    def write(self, stream: str, content: bytes) -> None:
+        """Log what a stream wrote, however split."""
+
+    def flush(self) -> None:
+        """Log the unfinished lines as they are."""
+
+
 class Streams:
     """The monitor's ends of the container's streams. Output waits while a client is congested; input while nobody reads it."""
 
-    def __init__(self, loop: Loop, log_path: str | None) -> None:
+    def __init__(self, loop: Loop) -> None:
         self._loop = loop
-        self._log = LogFile(log_path) if log_path is not None else None
+        self._log: Log | None = None
         self._clients: Clients | None = None
         self._outputs: dict[int, int] = {}  # descriptor -> kind of frame
         self._input = -1
@@ -37,6 +46,10 @@ class Streams:
     def connect(self, clients: "Clients") -> None:
         """Say who is sent the output."""
         self._clients = clients
+
+    def log_to(self, log: Log | None) -> None:
+        """Say what keeps the output; None: nothing does."""
+        self._log = log
 
     def open_pipes(self, with_input: bool) -> tuple[int, int, int]:
         """Open the pipes; returns the container's ends, -1 for an input that nobody wants."""

@@ -19,6 +19,7 @@ class ContainerDefaults(NamedTuple):
     labels: dict[str, str]
     exposed_ports: dict[str, Any] | None
     volumes: dict[str, Any] | None
+    healthcheck: dict[str, Any] | None = None
 
 
 def container_defaults(config: Mapping[str, Any]) -> ContainerDefaults:
@@ -39,6 +40,7 @@ def container_defaults(config: Mapping[str, Any]) -> ContainerDefaults:
         labels={str(key): str(value) for key, value in (_object(fields, "Labels") or {}).items()},
         exposed_ports=_object(fields, "ExposedPorts"),
         volumes=_object(fields, "Volumes"),
+        healthcheck=_healthcheck(fields),
     )
 
 
@@ -80,6 +82,20 @@ def _object(fields: Mapping[str, Any], name: str) -> dict[str, Any] | None:
     if value is not None and not isinstance(value, dict):
         raise _wrong(name, "an object")
     return value
+
+
+def _healthcheck(fields: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return the check of Docker's HEALTHCHECK, times in nanoseconds."""
+    given = _object(fields, "Healthcheck")
+    if not given:
+        return None
+    numbers = ("Interval", "Timeout", "Retries", "StartPeriod", "StartInterval")
+    if not all(isinstance(given.get(name) or 0, int) and (given.get(name) or 0) >= 0 for name in numbers):
+        raise _wrong("Healthcheck", "a check with whole numbers")
+    test = _command(given, "Test")
+    if test and test[0] not in ("", "NONE", "CMD", "CMD-SHELL"):
+        raise _wrong("Healthcheck.Test", "NONE, CMD or CMD-SHELL with a command")
+    return {name: given[name] for name in ("Test", *numbers) if given.get(name)}
 
 
 def _wrong(name: str, wanted: str) -> CorruptImage:

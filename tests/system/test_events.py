@@ -16,14 +16,19 @@ def test_the_life_of_a_container_is_told(engine: Engine) -> None:
     engine.rl("run", "--name", "box", "--rm", *NONE, "busybox", "sh", "-c", "exit 3", check=3)
     wait_until(lambda: "container destroy" in _actions(engine, "--filter", "container=box"), what="destroy is told")
     engine.rl("run", "-d", "--name", "web", *NONE, "busybox", "sleep", "1000")
+    engine.rl("exec", "web", "sh", "-c", "exit 4", check=4)
     engine.rl("kill", "-s", "KILL", "web")
     engine.rl("wait", "web")
     wait_until(lambda: "container die" in _actions(engine, "--filter", "container=web"))
     engine.rl("tag", "busybox", "other:1")
     engine.rl("rmi", "other:1")
     told = _actions(engine, "--filter", "container=box")
+    assert sorted(told) == [f"container {one}" for one in ("attach", "create", "destroy", "die", "start")]
     assert [one for one in told if "attach" not in one] == [f"container {one}" for one in ("create", "start", "die", "destroy")]
-    assert _actions(engine, "--filter", "container=web") == [f"container {one}" for one in ("create", "start", "kill", "die")]
+    assert _actions(engine, "--filter", "container=web") == [
+        f"container {one}"
+        for one in ("create", "start", "exec_create: sh -c exit 4", "exec_start: sh -c exit 4", "exec_die", "kill", "die")
+    ]
     assert _actions(engine, "--filter", "type=image")[-2:] == ["image tag", "image untag"]
     shown = engine.rl("events", "--no-stream", "--format", "json", "--filter", "event=die", "--filter", "container=box")
     (line,) = shown.stdout.splitlines()

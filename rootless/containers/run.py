@@ -1,0 +1,180 @@
+"""One run of a container in its monitor: its processes and streams, from the bundle to the exit status."""
+
+import contextlib
+import os
+import signal
+from collections.abc import Callable
+from typing import Final, Protocol
+
+from rootless.containers import bundle
+from rootless.containers.bundle import Bundle
+from rootless.containers.clients import Clients
+from rootless.containers.documents import Document
+from rootless.containers.loop import Loop
+from rootless.containers.servers import Servers
+from rootless.containers.store import ContainerStore
+from rootless.containers.streams import Log, Streams
+from rootless.linux.process import ProcessId
+from rootless.locations import Locations
+from rootless.namespaces.idmap import write_by_kernel
+from rootless.namespaces.parent import add_member, child_maps, fork_into_parent, remove_member
+from rootless.runtime import launch
+from rootless.runtime.interpreter import engine_maps
+from rootless.runtime.process import complete
+from rootless.runtime.stage import StagePlan
+from rootless.storage import drivers
+
+_KILLED: Final = 137
+_LAST_WORDS: Final = 2000  # bytes
+
+
+class Surroundings(Protocol):
+    """What all runs of one container share."""
+
+    locations: Locations
+    document: Document
+    loop: Loop
+    clients: Clients
+    log: Log | None
+    errors: int  # engine.log
+    passed: tuple[int, int, int] | None  # streams of the starter that the container gets itself
+
+
+class Run:
+    """`create`, `start`, the loop until `ended`, `finish`, `take_down`; a failure of the first two is followed by the last."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self._around = around
+        self._document = around.document
+        self._runtime_dir = around.locations.runtime_dir
+        self._folder = ContainerStore(around.locations).folder(around.document["Id"])
+        self.streams = Streams(around.loop)
+        self.streams.connect(around.clients)
+        self._servers = Servers(around.locations, around.loop, around.errors, self._on_server_lost)
+        self._created: launch.Created | None = None
+        self._prepared: Bundle | None = None
+        self._pidfd = -1
+        self._error = ""
+        self.ended = False
+        self._log_start = os.fstat(around.errors).st_size
+
+    def create(self, console_size: tuple[int, int] | None) -> ProcessId:
+        """Make the container up to its waiting init, which is returned. Raises `RlError`, `OSError`."""
+        document = self._document
+        self.streams.log_to(self._around.log)
+        self._servers.begin(document)
+        self._prepared = prepared = bundle.prepare(self._around.locations, document, console_size)
+        plan = self._with_secret_variables(self._with_sources(self._plan(prepared, self._open_streams())))
+        fork: Callable[[Callable[[], None]], int] = lambda outer: fork_into_parent(self._runtime_dir, outer)  # noqa: E731
+        created = launch.create(fork, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
+        add_member(self._runtime_dir, created.init)
+        self.streams.close_container_ends()
+        self._created, self._pidfd = created, created.pidfd
+        self._servers.guard(created.pidfd)
+        if created.master is not None:
+            self.streams.take_terminal(created.master)
+        return created.init
+
+    def start(self) -> ProcessId:
+        """Let init go, and return the process that others can join. Raises `CommandNotFound`, `CannotInvoke`."""
+        assert self._created is not None
+        assert self._prepared is not None
+        entry = launch.start(self._created)
+        spec = self._prepared.spec
+        bundle.write_config(self._folder, {**spec, "process": complete(spec["process"], self._created.known)})
+        return entry
+
+    def watch(self) -> None:
+        """Pass streams on from now on, and take notice of the end."""
+        self.streams.begin()
+        self._around.loop.watch(self._pidfd, 1, lambda _events: self._on_init_ended())
+
+    def signal(self, number: int) -> None:
+        """Send a signal to init, if it still lives."""
+        if self._pidfd >= 0:
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(self._pidfd, number)
+
+    def finish(self) -> tuple[int, str]:
+        """Deliver everything that the container wrote; returns the exit status, and what the engine has to say of the end."""
+        status = self._reap_init()
+        self._error = self._error or self._servers.why_lost()
+        self.streams.drain()
+        return (_KILLED if self._error else status), self._error
+
+    def take_down(self) -> None:
+        """End what serves the container, and close everything."""
+        self._servers.end()
+        if self._created is not None:
+            remove_member(self._runtime_dir, self._created.init)
+        self.streams.close()
+        if self._pidfd >= 0:
+            self._around.loop.forget(self._pidfd)
+            os.close(self._pidfd)
+            self._pidfd = -1
+        launch.reap_orphans()
+
+    def last_words(self) -> str:
+        """Return what our processes wrote to engine.log during this run, as an addition to an error's text."""
+        text = os.pread(self._around.errors, _LAST_WORDS, self._log_start).decode("utf-8", "replace").strip()
+        return f" ({text})" if text else ""
+
+    def _open_streams(self) -> tuple[int, int, int] | None:
+        if self._around.passed is not None:
+            return self._around.passed
+        config = self._document["Config"]
+        return None if config["Tty"] else self.streams.open_pipes(config["OpenStdin"])
+
+    def _plan(self, prepared: Bundle, stdio: tuple[int, int, int] | None) -> StagePlan:
+        driver, network = drivers.load(self._document["Driver"]), prepared.network
+        mount_root: Callable[[], list[int]] = lambda: driver.mount(prepared.root)  # noqa: E731 - a value of the plan
+        return StagePlan(
+            prepared.spec,
+            prepared.root.mount_point,
+            self._document["Rl"]["User"],
+            prepared.capability_names,
+            mount_root,
+            lambda: bundle.make_network(network),
+            prepared.seccomp_filter,
+            stdio,
+            prepared.reaper,
+            engine_maps(),
+            lambda pid: write_by_kernel(pid, child_maps()),
+        )
+
+    def _with_sources(self, plan: StagePlan) -> StagePlan:
+        """Add what the stage makes for the container's mounts."""
+        if "Staging" not in self._document["Rl"]:
+            return plan
+        from rootless.containers import staging  # only for volumes and their like
+
+        staging.check_not_shared(self._around.locations, self._document)
+        wanted = staging.Staging(self._around.locations, self._document)
+        if wanted.has_overlays:
+            staging.discard_overlays(self._around.locations, self._document["Id"])  # of a start whose monitor was killed
+        return plan._replace(make_sources=wanted.make, owned=wanted.owned)
+
+    def _with_secret_variables(self, plan: StagePlan) -> StagePlan:
+        """Add secrets to the environment that init gets, and to nothing that is written down."""
+        if "SecretVariables" not in self._document["Rl"]:
+            return plan
+        from rootless.containers.secrets_of_container import environment_of  # rarely asked for
+
+        process = plan.spec["process"]
+        env = [*process["env"], *environment_of(self._document)]
+        return plan._replace(spec={**plan.spec, "process": {**process, "env": env}})
+
+    def _on_server_lost(self, reason: str) -> None:
+        """End a container that lost a server it cannot live without."""
+        self._error = reason
+        self.signal(signal.SIGKILL)
+
+    def _on_init_ended(self) -> None:
+        self.ended = True
+
+    def _reap_init(self) -> int:
+        assert self._created is not None
+        self._around.loop.forget(self._pidfd)
+        _pid, wait_status = os.waitpid(self._created.init.pid, 0)
+        code = os.waitstatus_to_exitcode(wait_status)
+        return code if code >= 0 else 128 - code
