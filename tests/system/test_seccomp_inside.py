@@ -1,4 +1,4 @@
-"""Docker's seccomp profile as a container has it, asked from inside about every system call (its filter alone: tests/integration)."""
+"""Docker's seccomp profile as a container has it, asked from inside about every system call."""
 
 import errno
 import platform
