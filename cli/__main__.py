@@ -18,6 +18,7 @@ import click
 
 from cli.complaints import complain
 from cli.lazy_group import LazyGroup
+from cli.several import FAILED
 from rootless.errors import ENGINE_ERROR, RlError, os_error_text
 
 # verb -> module under cli.commands; each module's `command` is the click command.
@@ -133,27 +134,44 @@ def _open_standard_streams() -> None:
 
 def _status_of(arguments: list[str]) -> int:
     """Run the command line and return its exit status; a command returns its own status, or None for 0."""
+    called: list[str] = []  # the groups' and the verb's names, once they are known
     try:
         interrupt.raise_from_now_on()
-        result = rl.main(arguments, prog_name="rl", standalone_mode=False)
+        result = rl.main(arguments, prog_name="rl", standalone_mode=False, obj=called)
     except click.exceptions.Exit as leaving:
         return leaving.exit_code
+    except click.exceptions.NoArgsIsHelpError as error:  # a group alone
+        print(error.format_message())  # noqa: T201
+        return 0
     except click.ClickException as error:
         error.show()
-        return ENGINE_ERROR
+        return _usage_status(error)
     except (click.Abort, KeyboardInterrupt):
         return 130
     except RlError as error:
         _report(error.message, error.hint)
-        return error.exit_status
+        return _engine_status(called) if error.exit_status == ENGINE_ERROR else error.exit_status
     except BrokenPipeError:
         return 1
     except OSError as error:
         if os.environ.get("RL_DEBUG"):
             raise
         _report(os_error_text(error), _OS_HINTS.get(error.errno or 0))
-        return ENGINE_ERROR
+        return _engine_status(called)
     return result if isinstance(result, int) else 0
+
+
+def _engine_status(called: list[str]) -> int:
+    """Return Docker's status for an error of the engine: `run` keeps 1 for the container's command."""
+    return ENGINE_ERROR if called[-1:] == ["run"] else FAILED
+
+
+def _usage_status(error: click.ClickException) -> int:
+    """Return Docker's status for a wrong command line: 125 for its options, 1 for its verb and arguments."""
+    if isinstance(error, click.MissingParameter):
+        return FAILED
+    is_of_option = isinstance(error, click.NoSuchOption | click.BadOptionUsage | click.BadParameter)
+    return ENGINE_ERROR if is_of_option else FAILED
 
 
 def _report(message: str, hint: str | None) -> None:

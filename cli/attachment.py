@@ -13,7 +13,8 @@ terminal is closed, or with the monitor. A signal that would have ended the proc
 
 Signals. Without raw mode the terminal turns Ctrl-C into SIGINT, and whatever comes is forwarded to the container. In raw mode keys
 are bytes; a signal comes from elsewhere and means this process. SIGHUP is never forwarded: closing a terminal leaves the container
-running.
+running. Those that `lifecycle.signals_held` holds back come once our handlers are there, so that no moment of a start loses one;
+what the terminal made of keys before it was raw goes to the container as the keys that they were.
 """
 
 import contextlib
@@ -27,7 +28,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cli import detach_keys as keys
 from cli.output import Output
-from rootless.containers import frames
+from rootless.containers import frames, lifecycle
 from rootless.containers.frames import Decoder, FrameError
 from rootless.containers.requests import raise_error_of
 
@@ -51,6 +52,7 @@ _NEVER_FORWARDED: Final = frozenset({
     signal.SIGSEGV, signal.SIGBUS, signal.SIGILL, signal.SIGFPE, signal.SIGTRAP, signal.SIGSYS,
     signal.SIGHUP, signal.SIGPIPE, signal.SIGTTIN, signal.SIGTTOU, signal.SIGCHLD, signal.SIGURG, signal.SIGWINCH,
 })  # fmt: skip
+_KEYS: Final[dict[int, bytes]] = {signal.SIGINT: b"\x03", signal.SIGQUIT: b"\x1c"}  # what a terminal makes these of
 _ENDING: Final = (signal.SIGHUP, signal.SIGINT, signal.SIGQUIT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2, signal.SIGALRM)
 
 
@@ -93,6 +95,7 @@ def attach(
                 from cli.terminal import raw_mode  # only with a terminal: termios
 
                 attachment.raw = stack.enter_context(raw_mode(_STDIN))
+                attachment.early_keys = _keys_before_raw_mode(wake)
             return attachment.run(stdin)
     except _EndedBySignal as ended:
         signal.signal(ended.number, signal.SIG_DFL)
@@ -119,6 +122,7 @@ def _signals_to_pipe(numbers: set[int]) -> Iterator[int]:
     try:
         for number in previous:
             signal.signal(number, _wake_only)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, lifecycle.HELD_SIGNALS)
         yield reading
     finally:
         for number, handler in previous.items():
@@ -126,6 +130,18 @@ def _signals_to_pipe(numbers: set[int]) -> Iterator[int]:
         signal.set_wakeup_fd(previous_wakeup)
         os.close(reading)
         os.close(writing)
+
+
+def _keys_before_raw_mode(wake: int) -> bytes:
+    """Return the keys that became signals while the container was being started: raw mode came too late for them."""
+    try:
+        numbers = os.read(wake, _READ_SIZE)
+    except BlockingIOError:  # none
+        return b""
+    for number in numbers:
+        if number in _ENDING and number not in _KEYS:
+            raise _EndedBySignal(number)
+    return b"".join(_KEYS.get(number, b"") for number in numbers)
 
 
 def _wake_only(_number: int, _frame: object) -> None:
@@ -146,6 +162,7 @@ class _Attachment:
         self, sock: "socket", wake: int, scanner: keys.DetachScanner, *, tty: bool, forward: Callable[[int], None] | None
     ) -> None:
         self.raw: RawMode | None = None
+        self.early_keys = b""
         self._sock = sock
         self._wake = wake
         self._scanner = scanner
@@ -170,6 +187,7 @@ class _Attachment:
         self._send(frames.encode(frames.REQUEST, json.dumps({"op": "attach", "stdin": stdin, "output": True}).encode()))
         if self._tty:
             self._send_size()
+        self._send_input(self.early_keys)
         try:
             while self._outcome is None or self._pending_output():
                 self._work(self._poll())

@@ -2,6 +2,7 @@
 
 from typing import Any
 
+from rootless.images.reference import familiar_name
 from rootless.images.store import Image
 
 
@@ -10,8 +11,8 @@ def image_document(image: Image) -> dict[str, Any]:
     config = image.config
     return {
         "Id": image.id,
-        "RepoTags": list(image.names),
-        "RepoDigests": list(image.repo_digests),
+        "RepoTags": [familiar_name(name) for name in image.names],
+        "RepoDigests": [familiar_name(name) for name in image.repo_digests],
         "Parent": "",
         "Comment": _last_comment(config),
         "Created": image.created,

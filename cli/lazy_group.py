@@ -21,6 +21,14 @@ class LazyGroup(click.Group):
         """Return all verbs, sorted."""
         return sorted(self._modules)
 
+    def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
+        """Note which verb is called, for the exit status of an error (see `cli.__main__`)."""
+        found = super().resolve_command(ctx, args)
+        called = ctx.find_root().obj
+        if isinstance(called, list):
+            called.append(found[0])
+        return found
+
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002
         """Import and return the command of one verb, or None for an unknown one."""
         module = self._modules.get(cmd_name)

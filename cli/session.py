@@ -12,10 +12,24 @@ from rootless.locations import from_environment
 from rootless.namespaces.idmap import default_maps
 
 
+class NoTerminal(InvalidInput):
+    """-it without a terminal: Docker's status for it is 1, also of `run`."""
+
+    exit_status = 1
+
+
 def require_terminal(*, tty: bool, interactive: bool, detached: bool) -> None:
-    """Raise `InvalidInput` where -it is asked for and standard input is no terminal, in Docker's words."""
+    """Raise `NoTerminal` where -it is asked for and standard input is no terminal, in Docker's words."""
     if tty and interactive and not detached and not os.isatty(0):
-        raise InvalidInput("the input device is not a TTY", "leave out -t to feed a container from a pipe or file")
+        raise NoTerminal("the input device is not a TTY", "leave out -t to feed a container from a pipe or file")
+
+
+def check_detach_keys(text: str | None) -> None:
+    """Raise `InvalidInput` for malformed detach keys, before anything is started."""
+    if text is not None:
+        from cli.detach_keys import parse  # with the option only
+
+        parse(text)
 
 
 def warn_about_maps() -> None:

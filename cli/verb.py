@@ -1,11 +1,11 @@
-"""Commands whose flags take values as Go's do, and verbs whose failures exit with 1, as Docker's do (125: a wrong command line)."""
+"""Commands whose flags take values as Go's do, and verbs that report errors themselves."""
 
 from typing import Any
 
 import click
 
 from cli.several import report
-from rootless.errors import InvalidInput, NodeLacks, RlError
+from rootless.errors import RlError
 
 _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false": False}
 
@@ -38,7 +38,5 @@ class Verb(GoFlags):
         """Run the command; returns its exit status."""
         try:
             return super().invoke(ctx)
-        except (InvalidInput, NodeLacks):
-            raise
         except RlError as error:
             return report(error)

@@ -4,7 +4,7 @@ import os
 
 import click
 
-from cli.session import attach_to
+from cli.session import attach_to, check_detach_keys
 from cli.several import report
 from rootless.containers import lifecycle
 from rootless.containers.lifecycle import Running
@@ -19,6 +19,7 @@ from rootless.locations import from_environment
 @click.argument("container")
 def command(*, container: str, detach_keys: str | None, no_stdin: bool) -> int:
     """Show what CONTAINER writes from now on, and send it what is typed; its exit status is this command's."""
+    check_detach_keys(detach_keys)
     locations = from_environment(os.environ, os.geteuid())
     try:
         document = ContainerStore(locations).find(container)

@@ -4,12 +4,13 @@ import os
 
 import click
 
-from cli.session import attach_to, console_size_of_stdin, detached_start, require_terminal
+from cli.session import attach_to, check_detach_keys, console_size_of_stdin, detached_start, require_terminal
 from rootless.containers import execute
 from rootless.containers.environment import read_env_file, resolve_environment
 from rootless.containers.execute import ExecOptions
+from rootless.containers.lifecycle import signals_held
 from rootless.containers.store import ContainerStore
-from rootless.errors import InvalidInput
+from rootless.errors import CannotInvoke, InvalidInput
 from rootless.locations import from_environment
 
 _FIRST_PRESERVED = 3  # sd_listen_fds(3) counts from there, too
@@ -46,6 +47,7 @@ def command(
     """Run COMMAND in CONTAINER; its exit status is this command's."""
     preserved = _preserved(preserve_fds)  # first of all: what we open ourselves gets the next free numbers
     require_terminal(tty=tty, interactive=interactive, detached=detach)
+    check_detach_keys(detach_keys)
     locations = from_environment(os.environ, os.geteuid())
     document = ContainerStore(locations).find(container)
     entries = [entry for path in env_files for entry in read_env_file(path, os.environ)]
@@ -60,12 +62,16 @@ def command(
         privileged=privileged,
         preserved=preserved,
     )
-    running = execute.begin(locations, document, options, console_size_of_stdin() if tty else None)
-    if detach:
+    try:
+        with signals_held():
+            running = execute.begin(locations, document, options, console_size_of_stdin() if tty else None)
+            if not detach:
+                # Signals are not forwarded, as in Docker: they end this command, and the one in the container goes on.
+                return attach_to(running, None, detach_keys, terminal=tty, interactive=options.interactive)
         detached_start(running)
-        return 0
-    # Signals are not forwarded, as in Docker: they end this command, and the one in the container goes on.
-    return attach_to(running, None, detach_keys, terminal=tty, interactive=options.interactive)
+    except InvalidInput as error:  # a user that the container does not know: Docker exits with 126, unlike in `run`
+        raise CannotInvoke(error.message, error.hint) from error
+    return 0
 
 
 def _preserved(count: int) -> tuple[int, ...]:

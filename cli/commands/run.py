@@ -6,7 +6,7 @@ import click
 
 from cli import image_for_container
 from cli.create_options import CONTEXT, takes_create_options, to_create_options
-from cli.session import attach_to, console_size_of_stdin, detached_start, require_terminal, warn_about_maps
+from cli.session import attach_to, check_detach_keys, console_size_of_stdin, detached_start, require_terminal, warn_about_maps
 from rootless.containers import lifecycle
 from rootless.containers.create import create
 from rootless.locations import from_environment, make_private_folder
@@ -21,14 +21,15 @@ def command(*, image: str, command: tuple[str, ...], detach: bool, detach_keys: 
     locations = from_environment(os.environ, os.geteuid())
     wanted = to_create_options(command, options)._replace(attach=not detach)
     require_terminal(tty=wanted.terminal, interactive=wanted.interactive, detached=detach)
+    check_detach_keys(detach_keys)
     make_private_folder(locations.runtime_dir)
     warn_about_maps()
     found, image_name = image_for_container.find(locations, image)
     with lifecycle.signals_held():
         document, lock = create(locations, os.environ, found, image_name, wanted)
         running = lifecycle.begin(locations, document, lock, console_size_of_stdin() if wanted.terminal else None)
-    if detach:
-        detached_start(running)
-        print(document["Id"])  # noqa: T201
-        return 0
-    return attach_to(running, document, detach_keys, terminal=wanted.terminal, interactive=wanted.interactive)
+        if not detach:
+            return attach_to(running, document, detach_keys, terminal=wanted.terminal, interactive=wanted.interactive)
+    detached_start(running)
+    print(document["Id"])  # noqa: T201
+    return 0

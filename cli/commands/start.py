@@ -5,7 +5,7 @@ import os
 import click
 
 from cli.choosing import Chosen, choose
-from cli.session import attach_to, console_size_of_stdin, detached_start
+from cli.session import attach_to, check_detach_keys, console_size_of_stdin, detached_start
 from cli.several import for_each, report
 from rootless.containers import lifecycle
 from rootless.containers.documents import NEVER, Document
@@ -38,6 +38,7 @@ def command(
     """
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
+    check_detach_keys(detach_keys)
     wants = _was_meant_to_run if any(text.startswith("restart-policy=") for text in filters) else _is_any
     containers = tuple(choose(locations, containers, Chosen(take_all, filters, running=False, also=wants)))
     if attach or interactive:
@@ -73,9 +74,10 @@ def _start_attached(locations: Locations, name: str, detach_keys: str | None, *,
     document = ContainerStore(locations).find(name)
     monitor = document["Rl"]["Monitor"]
     terminal = bool(document["Config"]["Tty"])
-    if document["State"]["Running"] and monitor is not None:
-        running = Running(lifecycle.attach(locations, document), monitor[0])
-    else:
-        document, running = lifecycle.begin_existing(locations, name, console_size_of_stdin() if terminal else None)
     sends = interactive and bool(document["Config"]["OpenStdin"])
-    return attach_to(running, document, detach_keys, terminal=terminal, interactive=sends)
+    with lifecycle.signals_held():
+        if document["State"]["Running"] and monitor is not None:
+            running = Running(lifecycle.attach(locations, document), monitor[0])
+        else:
+            document, running = lifecycle.begin_existing(locations, name, console_size_of_stdin() if terminal else None)
+        return attach_to(running, document, detach_keys, terminal=terminal, interactive=sends)

@@ -8,6 +8,7 @@ import click
 from cli.create_options.given import Decorator, Given
 from rootless.containers.environment import read_env_file, resolve_environment
 from rootless.containers.options import CreateOptions
+from rootless.errors import InvalidInput
 
 OPTIONS: Final[tuple[Decorator, ...]] = (
     click.option("-e", "--env", "environment", multiple=True, metavar="NAME[=VALUE]", help="Set an environment variable."),
@@ -24,7 +25,13 @@ def apply(options: CreateOptions, given: Given) -> CreateOptions:
     entries += resolve_environment(given.texts("environment"), os.environ)
     return options._replace(
         environment=tuple(entries),
-        workdir=given.text("workdir"),
+        workdir=_absolute(given.text("workdir")),
         user=given.text("user"),
         entrypoint=given.text("entrypoint"),
     )
+
+
+def _absolute(workdir: str | None) -> str | None:
+    if workdir and not workdir.startswith("/"):
+        raise InvalidInput(f"the working directory {workdir!r} is not absolute", f"give its path in the container: /{workdir}")
+    return workdir

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 
-from rootless.errors import InvalidInput
+from rootless.errors import InvalidInput, os_error_text
 
 
 def read_env_file(path: str, environ: Mapping[str, str]) -> list[str]:
@@ -12,6 +12,8 @@ def read_env_file(path: str, environ: Mapping[str, str]) -> list[str]:
             lines = file.read().splitlines()
     except FileNotFoundError:
         raise InvalidInput(f"--env-file: no such file: {path}") from None
+    except OSError as error:
+        raise InvalidInput(f"--env-file: {os_error_text(error)}") from error
     except UnicodeDecodeError:
         raise InvalidInput(f"--env-file: {path} is not UTF-8 text") from None
     entries = [line.lstrip() for line in lines if line.strip() and not line.lstrip().startswith("#")]

@@ -108,6 +108,7 @@ def _be_session(plan: join.JoinPlan, options: ExecOptions, starter: socket, tell
         become_subreaper()
         for number in (signal.SIGHUP, signal.SIGINT, signal.SIGPIPE):
             signal.signal(number, signal.SIG_IGN)
+        signal.pthread_sigmask(signal.SIG_SETMASK, ())  # let the rest come that the starter has held back
         close_all_except({0, 1, 2, plan.entry_pidfd, starter.fileno(), *plan.preserved})
         null = os.open(os.devnull, os.O_RDWR | os.O_CLOEXEC)
         for stream in range(3):

@@ -20,6 +20,7 @@ from rootless.runtime.signals import signal_number
 STOP_SECONDS: Final = 10.0
 FOR_EVER: Final = 2_000_000.0
 """Seconds; poll(2) takes milliseconds in an int."""
+HELD_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _KILL_SECONDS: Final = 30.0
 _TIDYING_SECONDS: Final = 5.0
 
@@ -61,8 +62,11 @@ def begin_existing(
 
 @contextlib.contextmanager
 def signals_held() -> Iterator[None]:
-    """Hold back the signals that end a command, from before a container's record is made until its monitor cares for it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT))
+    """Hold back the signals that end a command, from before a container's record is made until its monitor cares for it.
+
+    A command that attaches holds them until it is attached (see `cli.attachment`), or Ctrl-C would leave the container alone.
+    """
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, HELD_SIGNALS)
     try:
         yield
     finally:

@@ -68,14 +68,14 @@ def test_exit_statuses_are_its_own(engine: Engine, command: list[str], status: i
 
 def test_errors_name_what_is_wrong(engine: Engine) -> None:
     start(engine)
-    assert "No such container: nobody" in engine.rl("exec", "nobody", "true", check=125).stderr
-    assert "unable to find user nosuch" in engine.rl("exec", "-u", "nosuch", "box", "true", check=125).stderr
+    assert "No such container: nobody" in engine.rl("exec", "nobody", "true", check=1).stderr
+    assert "unable to find user nosuch" in engine.rl("exec", "-u", "nosuch", "box", "true", check=126).stderr
     assert '"/no/such"' in engine.rl("exec", "-w", "/no/such", "box", "true", check=126).stderr
-    result = engine.rl("exec", "--preserve-fds", "2", "box", "true", check=125)
+    result = engine.rl("exec", "--preserve-fds", "2", "box", "true", check=1)
     assert "file descriptor 3 is not available" in result.stderr
     assert "hint: " in result.stderr
     engine.rl("stop", "-t", "0", "box")
-    assert "is not running" in engine.rl("exec", "box", "true", check=125).stderr
+    assert "is not running" in engine.rl("exec", "box", "true", check=1).stderr
 
 
 def test_privileged_gives_all_capabilities_and_no_filter(engine: Engine) -> None:
@@ -157,7 +157,7 @@ def test_in_a_container_with_one_id(one_id_engine: Engine) -> None:
     script = "cat; id -u; wc -l < /proc/self/uid_map; exit 5"
     result = one_id_engine.rl("exec", "-i", "box", "sh", "-c", script, stdin="in\n", check=5)
     assert result.stdout.split() == ["in", "0", "1"]
-    assert "not mapped" in one_id_engine.rl("exec", "-u", "1000", "box", "true", check=125).stderr
+    assert "not mapped" in one_id_engine.rl("exec", "-u", "1000", "box", "true", check=126).stderr
 
 
 def test_a_stop_ends_it_with_the_container(engine: Engine) -> None:

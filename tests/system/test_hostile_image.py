@@ -88,7 +88,7 @@ def test_exec(hostile: Engine, options: tuple[str, ...]) -> None:
     hostile.rl("run", "-d", "--name", "box", *NONE, *options, "hostile", "sleep", "1000")
     hostile.rl("exec", "box", "nosuch", check=127)
     hostile.rl("exec", "-u", "plain", "box", "sh", "-c", "exit 4", check=4)
-    hostile.rl("exec", "-u", "nosuch", "box", "id", check=125)
+    hostile.rl("exec", "-u", "nosuch", "box", "id", check=126)
     hostile.rl("exec", "-w", "/nosuch", "box", "id", check=126)
     hostile.rl("exec", "box", "test", "!", "-e", "/PWNED")
 

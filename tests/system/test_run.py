@@ -2,11 +2,12 @@
 
 import json
 import os
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine
+from tests.support.engine import Engine, check_and_remove, copy_store, make_folder
 
 NONE = ("--network", "none")
 
@@ -46,12 +47,60 @@ def test_engine_errors_end_with_125_and_say_what_to_do(engine: Engine) -> None:
         ["run", *NONE, "--mount", "type=bind,source=/no/such,target=/x", "busybox", "true"],
         ["run", "--network", "nosuch", "busybox", "true"],
         ["run", *NONE, "--name", "../x", "busybox", "true"],
-        ["run", *NONE, "-it", "busybox", "true"],
+        ["run", *NONE, "-w", "relative", "busybox", "true"],
+        ["run", *NONE, "-v", ":", "busybox", "true"],
+        ["run", *NONE, "-v", "/tmp:/x", "-v", "/var:/x/", "busybox", "true"],
+        ["run", *NONE, "-d", "--detach-keys", "nosuch", "busybox", "true"],
         ["run", *NONE, "-u", "nosuchuser", "busybox", "true"],
     ):
         result = engine.rl(*arguments, check=125)
         assert result.stderr.startswith("rl: "), result.stderr
         assert "\nhint: " in result.stderr, result.stderr
+    assert engine.rl("ps", "-q").stdout == ""
+
+
+@pytest.mark.parametrize(
+    ("arguments", "status"),
+    [
+        ((), 0),
+        (("nosuch",), 1),
+        (("--nosuch", "ps"), 125),
+        (("run",), 1),
+        (("run", "--nosuch", "busybox"), 125),
+        (("run", "-it", "busybox"), 1),
+        (("run", "UPPER"), 125),
+        (("logs",), 1),
+        (("logs", "a", "b"), 1),
+        (("logs", "nosuch"), 1),
+        (("stop", "-t", "abc", "box"), 125),
+        (("kill", "-s", "NOSUCH", "box"), 1),
+        (("start", "-a", "box", "box"), 1),
+        (("pull", "UPPER"), 1),
+        (("import", "/nosuch"), 1),
+        (("ps", "--format", "{{"), 1),
+        (("exec", "nosuch", "true"), 1),
+        (("exec", "box"), 1),
+        (("exec", "ended", "true"), 1),
+        (("exec", "-u", "nosuch", "box", "true"), 126),
+        (("exec", "-w", "/nosuch", "box", "true"), 126),
+        (("exec", "box", "/etc/passwd"), 126),
+        (("exec", "box", "nosuch"), 127),
+    ],
+)  # fmt: skip
+def test_statuses_of_errors_are_those_of_docker(verbs_engine: Engine, arguments: tuple[str, ...], status: int) -> None:
+    """As Docker 28's command line ends; where a container is needed, as its daemon makes it end."""
+    verbs_engine.rl(*arguments, check=status)
+
+
+@pytest.fixture(scope="module")
+def verbs_engine(busybox_store: Path) -> Iterator[Engine]:
+    """An engine with a running container `box` and an ended one, for commands that change nothing."""
+    made = Engine(make_folder())
+    copy_store(busybox_store, made.data_root)
+    made.rl("run", "-d", "--name", "box", *NONE, "busybox", "sleep", "1000")
+    made.rl("run", "--name", "ended", *NONE, "busybox", "true")
+    yield made
+    check_and_remove(made)
 
 
 def test_a_name_in_use_is_refused_and_nothing_is_left(engine: Engine) -> None:

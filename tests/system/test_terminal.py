@@ -1,14 +1,17 @@
 """A person at a terminal: `rl run -it` in tmux, typing, resizing, Ctrl-C, detaching, attaching, leaving."""
 
 import os
+import select
 import signal
 import subprocess
+import time
 from collections.abc import Iterator
 
 import pytest
 
-from tests.support.engine import COMMAND, Engine, wait_until
+from tests.support.engine import COMMAND, Engine, is_alive, wait_until
 from tests.support.terminal import Terminal
+from tests.support.test_user import become_test_user
 
 NONE = ("--network", "none")
 
@@ -127,3 +130,40 @@ def test_ctrl_c_without_a_terminal_ends_the_container(engine: Engine, terminal: 
     wait_until(lambda: "Up" in engine.rl("ps").stdout)
     terminal.press("C-c")
     terminal.wait_for("ended-130")
+
+
+def test_ctrl_c_at_each_moment_of_a_start_leaves_no_container_behind(engine: Engine) -> None:
+    """Ctrl-C ends the command before there is a container, or reaches the shell in it as the key that it is."""
+    for milliseconds in range(40, 240, 10):
+        command, master = os.forkpty()
+        if command == 0:
+            os.chdir(engine.folder)
+            become_test_user()
+            os.execve(COMMAND[0], [*COMMAND, "run", "-it", "--rm", *NONE, "busybox", "sh"], engine.environment)
+        time.sleep(milliseconds / 1000)
+        os.write(master, b"\x03")
+        seen = _read_until(master, b"/ # ", command)
+        if b"/ # " in seen:
+            os.write(master, b"exit 4\r")
+            _read_until(master, None, command)
+        wait_until(lambda pid=command: not is_alive(pid), 20, f"the command ended after Ctrl-C at {milliseconds} ms: {seen!r}")
+        os.close(master)
+        status = os.waitstatus_to_exitcode(os.waitpid(command, 0)[1])
+        # Before our first line has run, the interpreter has a status and words of its own for it.
+        assert status in (4, 130, -signal.SIGINT) or b"KeyboardInterrupt" in seen, (milliseconds, status, seen)
+        assert engine.rl("ps", "-aq").stdout == "", milliseconds
+
+
+def _read_until(master: int, text: bytes | None, command: int) -> bytes:
+    """Read what a command writes until `text`, or its end."""
+    seen = b""
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline and (text is None or text not in seen):
+        try:
+            if select.select([master], [], [], 0.05)[0]:
+                seen += os.read(master, 4096)
+            elif not is_alive(command):
+                break
+        except OSError:  # EIO: the other side is closed
+            break
+    return seen

@@ -52,16 +52,16 @@ def test_what_is_signed_comes_in_and_what_is_not_stays_out(signer: Engine, regis
     digest = signer.rl("image", "sign", "--key", f"{our}.key", signed).stdout.strip()
     verified = json.loads(signer.rl("image", "verify", "--key", f"{our}.pub", signed).stdout)
     assert verified == [{"Reference": signed, "Digest": digest}]
-    assert "has no signatures" in signer.rl("image", "verify", "--key", f"{our}.pub", unsigned, check=125).stderr
+    assert "has no signatures" in signer.rl("image", "verify", "--key", f"{our}.pub", unsigned, check=1).stderr
     _set_policy(signer, registry)
     signer.rl("pull", "-q", signed)
-    refused = signer.rl("pull", "-q", unsigned, check=125)
+    refused = signer.rl("pull", "-q", unsigned, check=1)
     assert "a signature was required, but the image has none" in refused.stderr
     assert unsigned.rpartition(":")[0] not in signer.rl("images").stdout
     with Registry() as elsewhere:
         other = f"{elsewhere.host}/team/app:v1"
         signer.rl("push", "-q", signed, other)
-        assert "images from there are rejected" in signer.rl("pull", "-q", other, check=125).stderr
+        assert "images from there are rejected" in signer.rl("pull", "-q", other, check=1).stderr
 
 
 def test_signatures_of_strangers_and_for_other_names(signer: Engine, registry: Registry) -> None:
@@ -69,9 +69,9 @@ def test_signatures_of_strangers_and_for_other_names(signer: Engine, registry: R
     home = _home(signer)
     signer.rl("image", "generate-key-pair", "--output-key-prefix", str(home / "their"))
     signer.rl("image", "sign", "--key", str(home / "their.key"), signed)
-    assert "none of the 1 signatures" in signer.rl("image", "verify", "--key", str(home / "our.pub"), signed, check=125).stderr
+    assert "none of the 1 signatures" in signer.rl("image", "verify", "--key", str(home / "our.pub"), signed, check=1).stderr
     _set_policy(signer, registry)
-    assert "no key of the policy" in signer.rl("pull", "-q", signed, check=125).stderr
+    assert "no key of the policy" in signer.rl("pull", "-q", signed, check=1).stderr
     signer.rl("image", "sign", "--key", str(home / "our.key"), signed)
     assert len(json.loads(signer.rl("image", "verify", "--key", str(home / "our.pub"), signed).stdout)) == 1
     signer.rl("pull", "-q", signed)
@@ -79,11 +79,11 @@ def test_signatures_of_strangers_and_for_other_names(signer: Engine, registry: R
 
 def test_keys_that_are_wrong(signer: Engine, registry: Registry) -> None:
     signed, home = f"{registry.host}/team/signed:v1", _home(signer)
-    wrong = signer.rl("image", "sign", "--key", str(home / "our.key"), signed, env={"COSIGN_PASSWORD": "wrong"}, check=125)
+    wrong = signer.rl("image", "sign", "--key", str(home / "our.key"), signed, env={"COSIGN_PASSWORD": "wrong"}, check=1)
     assert "cannot read the private key" in wrong.stderr
-    assert "No such file" in signer.rl("image", "sign", "--key", "/nonexistent", signed, check=125).stderr
-    assert "cannot read the public key" in signer.rl("image", "verify", "--key", str(home / "our.key"), signed, check=125).stderr
-    again = signer.rl("image", "generate-key-pair", "--output-key-prefix", str(home / "our"), check=125)
+    assert "No such file" in signer.rl("image", "sign", "--key", "/nonexistent", signed, check=1).stderr
+    assert "cannot read the public key" in signer.rl("image", "verify", "--key", str(home / "our.key"), signed, check=1).stderr
+    again = signer.rl("image", "generate-key-pair", "--output-key-prefix", str(home / "our"), check=1)
     assert "exists already" in again.stderr
     assert (home / "our.key").stat().st_mode & 0o777 == 0o600
 
@@ -136,7 +136,7 @@ def test_a_key_given_as_data_and_an_unreadable_policy(signer: Engine, registry: 
     path.write_text(json.dumps(document))
     signer.rl("pull", "-q", name)
     path.write_text("{")
-    assert "is not JSON" in signer.rl("pull", "-q", name, check=125).stderr
+    assert "is not JSON" in signer.rl("pull", "-q", name, check=1).stderr
 
 
 def test_files_and_folders_come_in_as_the_policy_says(signer: Engine, registry: Registry) -> None:
@@ -146,7 +146,7 @@ def test_files_and_folders_come_in_as_the_policy_says(signer: Engine, registry: 
     path = _set_policy(signer, registry)
     run = ("run", "--rm", "--network", "none", f"docker-archive:{archive}", "true")
     for arguments in (("load", "-i", str(archive)), ("pull", f"oci:{folder}:v1"), run):
-        assert "refuses" in signer.rl(*arguments, check=125).stderr
+        assert "refuses" in signer.rl(*arguments, check=125 if arguments == run else 1).stderr
     accepting = [{"type": "insecureAcceptAnything"}]
     document = json.loads(path.read_text())
     document["transports"] |= {"docker-archive": {str(signer.folder): accepting}, "oci": {str(folder): accepting}}

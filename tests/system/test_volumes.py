@@ -65,7 +65,7 @@ def test_create_list_inspect_and_remove(engine: Engine) -> None:
     ],
 )
 def test_what_is_malformed_is_refused(engine: Engine, arguments: list[str], text: str) -> None:
-    assert text in engine.rl("volume", *arguments, check=125).stderr
+    assert text in engine.rl("volume", *arguments, check=1).stderr
     assert engine.rl("volume", "ls", "-q").stdout == ""
 
 

@@ -4,6 +4,7 @@ import json
 import os
 import pty
 import pwd
+import re
 import shutil
 import signal
 import subprocess
@@ -104,7 +105,7 @@ def test_ps(engine: Engine) -> None:
     )
     lines = table(engine.rl("ps", "-a"))
     assert [line.split()[-1] for line in lines] == ["NAMES", "running", "ended"]
-    assert "Up Less than a second" in lines[1] or "Up 1 second" in lines[1]
+    assert re.search(r"   Up (Less than a second|1 second|\d+ seconds)  ", lines[1])  # a loaded node is slow
     assert "Exited (3) " in lines[2]
     assert engine.rl("ps", "-a", "--filter", "status=exited", "--format", "{{.Names}}") == "ended\n"
     assert engine.rl("ps", "-l", "--format", "table {{.Names}}\\t{{.State}}") == "NAMES     STATE\nrunning   running\n"
@@ -145,7 +146,7 @@ def test_logs(engine: Engine) -> None:
     assert engine.rl("logs", "--since", stamp, "talk") == "end"
     assert engine.rl("logs", "--until", "1h", "talk") == ""
     assert engine.rl("logs", "-f", "talk").endswith("end")  # an ended container: does not wait
-    engine.rl("logs", "--tail", "x", "talk", status=125)
+    engine.rl("logs", "--tail", "x", "talk", status=1)
     assert engine.rl("logs", "nobody", status=1) == ""
     assert "rl: No such container: nobody" in engine.errors
 
@@ -171,7 +172,7 @@ def test_stop_kill_wait_and_rm(engine: Engine) -> None:
     assert engine.rl("stop", "one") == "one\n"
     assert engine.rl("rm", "one", "nobody", "two", status=1) == "one\ntwo\n"
     assert engine.rl("rm", "-f", "nobody") == ""
-    engine.rl("kill", "-s", "NOPE", "nobody", status=125)
+    engine.rl("kill", "-s", "NOPE", "nobody", status=1)
 
 
 def test_several_that_ignore_the_signal_are_stopped_at_once(engine: Engine) -> None:
@@ -197,7 +198,7 @@ def test_start_keeps_files(engine: Engine) -> None:
     assert engine.rl("start", "one", "nobody", status=1) == "one\n"
     assert engine.rl("wait", "one") == "6\n"
     assert engine.rl("logs", "--tail", "1", "one") == "3\n"
-    engine.rl("start", "-a", "one", "one", status=125)
+    engine.rl("start", "-a", "one", "one", status=1)
 
 
 def test_attach(engine: Engine) -> None:

@@ -176,7 +176,7 @@ def test_compress_and_what_it_is_for(filled: Place) -> None:
     packed = (filled.folder / "home/d" / layer["digest"].removeprefix("sha256:")).read_bytes()
     assert (digest_of(packed), gzip.decompress(packed)) == (layer["digest"], BASE)
     refused = filled.rl("save", "--compress", "plain:1")
-    assert (refused.returncode, b"--compress is for" in refused.stderr) == (125, True)
+    assert (refused.returncode, b"--compress is for" in refused.stderr) == (1, True)
 
 
 def test_ids_have_no_names_and_unknown_images_are_told(filled: Place) -> None:
@@ -185,7 +185,7 @@ def test_ids_have_no_names_and_unknown_images_are_told(filled: Place) -> None:
         (entry,) = json.load(archive.extractfile("manifest.json"))  # type: ignore[arg-type]
     assert entry["RepoTags"] is None
     missing = filled.rl("save", "-o", out(filled, "no.tar"), NAME, "nothing:1")
-    assert (missing.returncode, b"No such image: nothing:1" in missing.stderr) == (125, True)
+    assert (missing.returncode, b"No such image: nothing:1" in missing.stderr) == (1, True)
     assert os.listdir(filled.environ["HOME"]) == []
 
 
@@ -196,7 +196,7 @@ def test_a_damaged_store_is_told_and_no_file_left(filled: Place) -> None:
     path.write_bytes(content)
     for form in ("docker-archive", "oci-archive"):
         done = filled.rl("save", "-q", "--format", form, "-o", out(filled, "x.tar"), NAME)
-        assert done.returncode == 125
+        assert done.returncode == 1
         assert b"damaged" in done.stderr or b"broken" in done.stderr or b"diff ID" in done.stderr
     assert os.listdir(filled.environ["HOME"]) == []
 
@@ -209,7 +209,7 @@ def test_a_terminal_is_refused(filled: Place) -> None:
             [sys.executable, "-m", "cli", *command],
             stdout=secondary, stderr=subprocess.PIPE, env=filled.environ, cwd="/", timeout=60, check=False, **drop_privileges(),
         )  # fmt: skip
-    assert (done.returncode, b"will not write an archive to the terminal" in done.stderr) == (125, True)
+    assert (done.returncode, b"will not write an archive to the terminal" in done.stderr) == (1, True)
 
 
 class TestTransports:
@@ -243,7 +243,7 @@ class TestTransports:
         assert tags == ["b", "a"]
         assert config_digest(f"oci:{layout}:a") == OTHER.config_digest
         several = filled.rl("pull", f"oci:{layout}")
-        assert (several.returncode, b"choose one" in several.stderr) == (125, True)
+        assert (several.returncode, b"choose one" in several.stderr) == (1, True)
 
     @pytest.mark.parametrize(
         ("arguments", "message"),
@@ -259,7 +259,8 @@ class TestTransports:
     )
     def test_mistakes(self, filled: Place, arguments: tuple[str, ...], message: str) -> None:
         done = filled.rl(*arguments)
-        assert (done.returncode, message in done.stderr.decode()) == (125, True), done.stderr
+        expected = 125 if arguments[0] == "run" else 1
+        assert (done.returncode, message in done.stderr.decode()) == (expected, True), done.stderr
 
 
 def test_the_bytes_of_another_tool_s_layer_stay(place: Place) -> None:
@@ -276,5 +277,5 @@ def test_a_missing_blob_is_told(filled: Place) -> None:
     layer = json.loads(IMAGE.manifest)["layers"][0]["digest"]
     (filled.folder / "data/images/blobs" / layer.replace(":", "/")).unlink()
     done = filled.rl("save", "-o", out(filled, "x"), NAME)
-    assert (done.returncode, f"blob {layer} is missing from the store" in done.stderr.decode()) == (125, True)
+    assert (done.returncode, f"blob {layer} is missing from the store" in done.stderr.decode()) == (1, True)
     assert os.listdir(filled.environ["HOME"]) == []

@@ -22,3 +22,10 @@ def test_the_last_step_has_the_comment() -> None:
 def test_annotations_of_the_manifest_are_shown() -> None:
     image = Image("sha256:x", (), (), "sha256:y", {"annotations": {"a": "b"}}, {}, (), (), 0, "")
     assert image_document(image)["Annotations"] == {"a": "b"}
+
+
+def test_names_are_shown_as_docker_shows_them() -> None:
+    names, digests = ("docker.io/library/app:1", "docker.io/me/app:1", "example.org/app:1"), ("docker.io/library/app@sha256:z",)
+    document = image_document(Image("sha256:x", names, digests, "sha256:y", {}, {}, (), (), 0, ""))
+    assert document["RepoTags"] == ["app:1", "me/app:1", "example.org/app:1"]
+    assert document["RepoDigests"] == ["app@sha256:z"]
