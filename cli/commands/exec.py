@@ -10,7 +10,7 @@ from rootless.containers.environment import read_env_file, resolve_environment
 from rootless.containers.execute import ExecOptions
 from rootless.containers.lifecycle import signals_held
 from rootless.containers.store import ContainerStore
-from rootless.errors import CannotInvoke, InvalidInput
+from rootless.errors import CannotInvoke, InvalidInput, NodeLacks
 from rootless.locations import from_environment
 
 _FIRST_PRESERVED = 3  # sd_listen_fds(3) counts from there, too
@@ -69,7 +69,7 @@ def command(
                 # Signals are not forwarded, as in Docker: they end this command, and the one in the container goes on.
                 return attach_to(running, None, detach_keys, terminal=tty, interactive=options.interactive)
         detached_start(running)
-    except InvalidInput as error:  # a user that the container does not know: Docker exits with 126, unlike in `run`
+    except (InvalidInput, NodeLacks) as error:  # a user that is not known or not mapped: Docker exits with 126, unlike in `run`
         raise CannotInvoke(error.message, error.hint) from error
     return 0
 
