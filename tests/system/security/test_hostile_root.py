@@ -63,7 +63,7 @@ def test_names_of_users_in_a_hostile_root(hostile: Engine, file: str) -> None:
     for trap, words in TRAPS.items():
         clean = f"cd /etc; rm -rf passwd group; echo 'user:x:5:5::/:/bin/sh' >passwd; rm -f {file}"
         puppet.order(f"{clean}; {trap.format(*[f'/etc/{file}'] * 2)}")
-        ended = hostile.rl("exec", "-u", user, "puppet", "true", check=125, timeout=20)
+        ended = hostile.rl("exec", "-u", user, "puppet", "true", check=126, timeout=20)
         assert (words or "unable to find") in ended.stderr, (trap, ended.stderr)
 
 
@@ -79,7 +79,7 @@ def test_passwd_behind_a_link_is_the_container_s(box: Engine) -> None:
     script = f"rm /etc/passwd; ln -s {CLIMB}etc/passwd- /etc/passwd; echo 'inside:x:7:7::/:' >/etc/passwd-"
     box.rl("exec", "box", "sh", "-c", script)
     assert box.rl("exec", "-u", "inside", "box", "id", "-u").stdout == "7\n"
-    assert "unable to find user daemon" in box.rl("exec", "-u", "daemon", "box", "id", check=125).stderr
+    assert "unable to find user daemon" in box.rl("exec", "-u", "daemon", "box", "id", check=126).stderr
 
 
 def test_a_start_in_a_root_that_became_hostile(hostile: Engine) -> None:
