@@ -55,7 +55,7 @@ def test_a_whole_session(engine: Engine, terminal: Terminal) -> None:
     terminal.wait_for("status-7")
     terminal.enter("rl start -ai box")
     terminal.enter("echo again-$((3+3)); exit")
-    terminal.wait_for("again-6")
+    terminal.wait_for("again-6\n$")  # the prompt: what is typed before belongs to the container
     terminal.enter("stty -a | tr ' ' '\\n' | grep -E '^-?(icanon|echo|isig);?$' | tr '\\n' ,")
     terminal.wait_for("isig,icanon,echo,")
 
