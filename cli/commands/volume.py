@@ -7,6 +7,8 @@ from cli.lazy_group import LazyGroup
 _VERBS = {
     "create": "volume_create",
     "exists": "volume_exists",
+    "export": "volume_export",
+    "import": "volume_import",
     "inspect": "volume_inspect",
     "list": "volume_ls",
     "ls": "volume_ls",

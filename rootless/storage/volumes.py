@@ -19,6 +19,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any, Final, NamedTuple
 
+from rootless import events
 from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject
 from rootless.images.layout import replace_file
 from rootless.locations import Locations
@@ -133,7 +134,11 @@ class VolumeStore:
         wanted = Volume(name, _now(), labels, dict(options), f"{self._locations.volumes}/{name}")
         existing = self.find(name)
         while existing is None:  # again only where one vanishes between another's making it and our looking
-            existing = wanted if self._make(wanted) else self.find(name)
+            if self._make(wanted):
+                events.emit(self._locations, "volume", "create", name, {"driver": DRIVER})
+                existing = wanted
+            else:
+                existing = self.find(name)
         if options and dict(options) != existing.options:
             hint = f"remove it first (rl volume rm {name}), or choose another name"
             raise InUse(f"a volume {name} exists, with other options", hint)
@@ -171,6 +176,7 @@ class VolumeStore:
             )
         if trashed is None:
             raise NoSuchObject(f"No such volume: {name}", "another command has just removed it")
+        events.emit(self._locations, "volume", "destroy", name, {"driver": DRIVER})
         return trashed
 
     def remove_unfinished(self) -> None:

@@ -409,3 +409,37 @@ def test_volumes_are_made_used_and_removed_at_the_same_time(engine: Engine) -> N
     assert all(status == 0 for _streams, status in ended[10:])
     engine.rl("volume", "rm", "-f", "vol")
     assert volumes(engine) == []
+
+
+def test_export_and_import(engine: Engine) -> None:
+    engine.rl("run", "--rm", *NONE, "-v", "first:/data", "kept", "true")
+    exported = engine.folder / "home/exported.tar"
+    engine.rl("volume", "export", "-o", str(exported), "first")
+    engine.rl("volume", "create", "second")
+    with subprocess.Popen(["gzip", "-c", exported], stdout=subprocess.PIPE) as packing:
+        assert engine.start("volume", "import", "second", "-", stdin=packing.stdout).wait(60) == 0
+    shown = [
+        engine.rl("run", "--rm", *NONE, "-v", f"{name}:/x", "kept", "sh", "-c", TREE.format("/x")).stdout
+        for name in ("first", "second")
+    ]
+    assert shown[0] == shown[1]
+    assert "1770 12:34" in shown[0]
+    assert "4755 3:4" in shown[0]
+    # What is there and is not in the tar stays; nothing is written outside of the volume.
+    engine.rl("run", "--rm", *NONE, "-v", "second:/x:nocopy", "busybox", "sh", "-c", "echo own > /x/own; ln -s /etc /x/out")
+    hostile = engine.folder / "home/hostile.tar"
+    for entries in ([tars.file("../escaped", b"x")], [tars.file("/etc/escaped", b"x")], [tars.file("out/escaped", b"x")]):
+        hostile.write_bytes(tars.make(entries))
+        engine.rl("volume", "import", "second", str(hostile), check=None)
+    assert list(engine.data_root.rglob("escaped")) == []
+    assert not Path("/etc/escaped").exists()
+    engine.rl("volume", "import", "second", str(exported))
+    assert "own" in engine.rl("run", "--rm", *NONE, "-v", "second:/x", "busybox", "ls", "/x").stdout.split()
+    hostile.write_text("no tar")
+    assert "cannot import into volume second" in engine.rl("volume", "import", "second", str(hostile), check=125).stderr
+    assert "No such volume: third" in engine.rl("volume", "import", "third", str(exported), check=1).stderr
+    assert "No such volume: third" in engine.rl("volume", "export", "third", check=1).stderr
+    actions = engine.rl(
+        "events", "--since", "1h", "--until", "0s", "--filter", "type=volume", "--format", "{{.Action}} {{.Actor.ID}}"
+    )
+    assert {"create first", "create second"} <= set(actions.stdout.splitlines())

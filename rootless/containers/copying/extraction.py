@@ -62,11 +62,15 @@ def extract_copy(place: Place, source_path: str, blocks: Iterable[bytes], owner:
             os.close(writer.target.folder)
 
 
-def extract_archive(place: Place, blocks: Iterable[bytes], owner: Owner) -> None:
-    """Unpack a tar of the user's into the folder at a place. Raises as `extract_copy`, and `CorruptImage` for a malformed one."""
+def extract_archive(place: Place, blocks: Iterable[bytes], owner: Owner, *, with_top: bool = False) -> None:
+    """Unpack a tar of the user's into the folder at a place, which `with_top` gets the attributes that the tar has for it.
+
+    Raises as `extract_copy`, and `CorruptImage` for a malformed one.
+    """
     reader = TarReader(blocks)
     folder = _open_folder(place)
     writer = _Writer(reader, _Target(folder, b""), place, owner, normalised)
+    writer.with_top = with_top
     try:
         for member in reader:
             writer.write(member)
@@ -123,6 +127,7 @@ class _Writer:
         self._reader = reader
         self._place = place
         self._owner = owner
+        self.with_top = False  # whether the target gets the attributes of a member without a name
         self._folders: dict[bytes, Member] = {}  # made here: their attributes are set at the end
         self._makers = {
             tar.REGULAR: self._regular,
@@ -175,8 +180,10 @@ class _Writer:
 
     def _make_folder(self, path: bytes, member: Member) -> None:
         folder, _, name = path.rpartition(b"/")
-        if not name:
-            return  # the target itself, which is there
+        if not name:  # the target itself, which is there
+            if self.with_top:
+                self._folders[path] = member
+            return
         with self._opened(folder) as parent:
             try:
                 os.mkdir(name, 0o700, dir_fd=parent)
