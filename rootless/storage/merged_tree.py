@@ -13,8 +13,8 @@ import stat
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
-from rootless.images.attributes import OVERRIDE_STAT
-from rootless.images.layers import SIDE_FILE
+from rootless.images.attributes import FLAT, OVERRIDE_STAT
+from rootless.images.layers import RECORD, SIDE_FILE
 from rootless.images.tree import OPAQUE, WHITEOUT
 from rootless.linux.openat2 import open_in_root
 
@@ -57,6 +57,7 @@ class MergedTree:
 
     def __init__(self, trees: list[str]) -> None:
         self._side = [_side_file(tree) for tree in trees]
+        self._noted = _take_notes(trees)
         self._roots = [os.open(tree, _FOLDER) for tree in trees]
 
     def __enter__(self) -> "MergedTree":
@@ -86,7 +87,7 @@ class MergedTree:
     def attributes(self, node: Node, xattrs: dict[str, bytes]) -> Attributes:
         """Return a node's attributes: those on disk, or in the flat form what is noted beside them."""
         noted = xattrs.get(OVERRIDE_STAT)
-        if noted is not None:
+        if noted is not None and self._noted[node.layer]:
             with contextlib.suppress(ValueError):  # a process in a container may set it to anything: then it says nothing
                 uid, gid, mode, *_ = noted.split(b":")
                 return Attributes(_owner(uid), _owner(gid), stat.S_IMODE(int(mode, 8)))
@@ -126,6 +127,24 @@ class MergedTree:
             if error.errno in _VANISHED:
                 return None
             raise
+
+
+def _take_notes(trees: list[str]) -> list[bool]:
+    """Tell of each tree whether what the xattr says counts: in flat layers, and in an upper whose files were copied up from such.
+
+    Elsewhere any user of a container could say of a file of its own that it is root's, and has the set-user-ID bit.
+    """
+    forms = [_form_of(tree) for tree in trees]
+    return [form == FLAT or (form is None and FLAT in forms) for form in forms]
+
+
+def _form_of(tree: str) -> str | None:
+    """Return the form of a layer; None for an upper, which has no record as layers have."""
+    try:
+        with open(f"{os.path.dirname(tree)}/{RECORD}", "rb") as file:
+            return str(json.load(file)["form"])
+    except FileNotFoundError:
+        return None
 
 
 def _owner(text: bytes) -> int:

@@ -19,6 +19,7 @@ from rootless.errors import InvalidInput
 from rootless.linux.sockets import socket
 from rootless.runtime.users import MAX_GROUPS, MAX_ID, ContainerUser, resolve
 
+UNHURRIED = settings(deadline=None)  # the machine may be busy
 FRAMES = st.lists(st.tuples(st.integers(0, frames.RESIZE), st.binary(max_size=300)))
 CUTS = st.lists(st.integers(1, 40), min_size=1)
 
@@ -33,6 +34,7 @@ def pieces(content: bytes, sizes: list[int]) -> Iterator[bytes]:
 
 
 @given(FRAMES, CUTS)
+@UNHURRIED
 def test_frames_arrive_however_they_are_cut(sent: list[tuple[int, bytes]], sizes: list[int]) -> None:
     decoder = frames.Decoder()
     stream = b"".join(frames.encode(kind, payload) for kind, payload in sent)
@@ -40,6 +42,7 @@ def test_frames_arrive_however_they_are_cut(sent: list[tuple[int, bytes]], sizes
 
 
 @given(FRAMES, CUTS)
+@UNHURRIED
 def test_missing_never_asks_for_more_than_the_next_frame(sent: list[tuple[int, bytes]], sizes: list[int]) -> None:
     decoder = frames.Decoder()
     stream = b"".join(frames.encode(kind, payload) for kind, payload in sent)
@@ -56,6 +59,7 @@ def test_missing_never_asks_for_more_than_the_next_frame(sent: list[tuple[int, b
 
 
 @given(st.binary(max_size=2000), CUTS)
+@UNHURRIED
 def test_any_bytes_are_frames_or_an_error(content: bytes, sizes: list[int]) -> None:
     decoder = frames.Decoder()
     try:
@@ -85,7 +89,7 @@ CONVERSATIONS = st.lists(
 @given(CONVERSATIONS, CUTS)
 @example([frames.encode(frames.REQUEST, b'{"op":"resize","rows":1e400,"columns":NaN}')], [1])
 @example([ATTACH, frames.encode(frames.RESIZE, b'{"rows":"9","columns":null}')], [99])
-@settings(deadline=None)
+@UNHURRIED
 def test_a_client_is_served_or_dropped(said: list[bytes], sizes: list[int]) -> None:
     """Whatever one client says, the loop has nothing to report, sizes are a terminal's, and another client gets its answer."""
     failures: list[Exception] = []
@@ -129,6 +133,7 @@ BYTES = st.binary(max_size=200) | st.integers(1, 70_000).map(bytes)
 
 
 @given(st.lists(st.tuples(STREAMS, TEXTS)), st.integers(1, 7))
+@UNHURRIED
 def test_a_log_is_what_was_written(writes: list[tuple[str, str]], size: int) -> None:
     """Also where characters come in pieces; each line of the file is one entry."""
     entries = logged([(stream, piece) for stream, text in writes for piece in pieces(text.encode(), [size])])
@@ -141,6 +146,7 @@ def test_a_log_is_what_was_written(writes: list[tuple[str, str]], size: int) -> 
 
 
 @given(st.lists(st.tuples(STREAMS, BYTES), max_size=12))
+@UNHURRIED
 def test_a_log_of_any_bytes_is_json(writes: list[tuple[str, bytes]]) -> None:
     entries = logged(writes)
     for stream in ("stdout", "stderr"):
@@ -170,7 +176,7 @@ USERS = st.text("abr0159:-+ \0é", max_size=8) | st.sampled_from(["", "root", "m
 
 
 @given(LINES, LINES, USERS, st.lists(USERS, max_size=2))
-@settings(deadline=None)
+@UNHURRIED
 def test_users_of_any_files_are_users_or_an_error(passwd: bytes, group: bytes, user: str, more: list[str]) -> None:
     with root_with(passwd, group) as root:
         try:
@@ -191,7 +197,7 @@ GOOD_GROUPS = st.dictionaries(NAME, st.tuples(ID, st.sets(NAME)), max_size=6)
 
 
 @given(GOOD_USERS, GOOD_GROUPS, st.data())
-@settings(deadline=None)
+@UNHURRIED
 def test_users_of_good_files_are_found(
     users: dict[str, tuple[int, int]], groups: dict[str, tuple[int, set[str]]], data: st.DataObject
 ) -> None:

@@ -1,6 +1,7 @@
 """The union of layers without a mount: the flat form's owners, whiteouts and opaque folders of both forms, links that lead out."""
 
 import io
+import json
 import os
 import stat
 from pathlib import Path
@@ -88,10 +89,17 @@ def test_a_folder_that_becomes_a_link_is_not_followed(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("noted", [b"", b"junk", b"1:2", b"-1:0:644:file", b"4294967295:0:644:file", b"0:0:rw:file"])
-def test_what_a_container_forges_says_nothing(tmp_path: Path, noted: bytes) -> None:
-    status = os.stat(tmp_path)
-    with MergedTree([str(tmp_path)]) as tree:
+@pytest.mark.parametrize("form", ["flat", "native"])
+def test_what_a_container_forges_says_nothing(tmp_path: Path, form: str, noted: bytes) -> None:
+    """Where a layer is flat it is believed; elsewhere any user of a container could say that a file is root's."""
+    for name in ("upper", "layer/tree"):
+        (tmp_path / name).mkdir(parents=True)
+    (tmp_path / "layer/layer.json").write_text(json.dumps({"form": form}))
+    status = os.stat(tmp_path / "upper")
+    on_disk = (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
+    with MergedTree([str(tmp_path / "upper"), str(tmp_path / "layer/tree")]) as tree:
         (node,) = tree.walk()
-        found = tree.attributes(node, {OVERRIDE_STAT: noted})
-        assert tuple(found) == (status.st_uid, status.st_gid, stat.S_IMODE(status.st_mode))
-        assert tuple(tree.attributes(node, {OVERRIDE_STAT: b"7:8:4755:file"})) == (7, 8, 0o4755)
+        for upper_or_layer in (node, node._replace(layer=1)):
+            assert tuple(tree.attributes(upper_or_layer, {OVERRIDE_STAT: noted})) == on_disk
+            found = tuple(tree.attributes(upper_or_layer, {OVERRIDE_STAT: b"7:8:4755:file"}))
+            assert found == ((7, 8, 0o4755) if form == "flat" else on_disk)

@@ -3,6 +3,7 @@
 import os
 import socket
 import stat
+import tarfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -85,6 +86,17 @@ def test_attributes_of_the_union_forged_inside(hostile: Engine, programs: Path, 
         assert listing.split() == ["file", "own", "own", "0", "755", "of", "the", "image"]
     finally:
         del hostile.environment["RL_STORAGE_DRIVER"]
+
+
+def test_owners_forged_by_a_user_of_a_container(hostile: Engine) -> None:
+    """A file that says in the xattr of flat layers that it is root's and set-user-ID: an export knows better."""
+    script = "cp /attacker /tmp/own; chmod 755 /tmp/own; /attacker xattr /tmp/own user.containers.override_stat 0:0:04755:file"
+    assert hostile.rl("run", "--name", "box", "-u", "user", *NONE, "hostile", "sh", "-c", script).stdout == "OK\n"
+    path = hostile.folder / "export.tar"
+    hostile.rl("export", "-o", str(path), "box")
+    with tarfile.open(path) as archive:
+        member = archive.getmember("tmp/own")
+    assert (member.uid, member.mode) == (1000, 0o755)
 
 
 def test_attributes_of_the_union_forged_by_an_image(hostile: Engine, programs: Path) -> None:
