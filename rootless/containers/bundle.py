@@ -6,7 +6,10 @@ import os
 from typing import Any, Final, NamedTuple
 
 from rootless.containers.documents import Document
+from rootless.containers.namespace_modes import KEEP_GROUPS, OF_CONTAINER
 from rootless.containers.options import SHM_SIZE
+from rootless.containers.sharing import Shared, open_shared
+from rootless.containers.store import ContainerStore
 from rootless.errors import RlError
 from rootless.images import layers as image_layers
 from rootless.linux.interfaces import DEVICE_PATH
@@ -17,6 +20,7 @@ from rootless.runtime import seccomp
 from rootless.runtime.default_spec import default_spec
 from rootless.runtime.process import SeccompFilter
 from rootless.runtime.security import container_capabilities
+from rootless.runtime.sharing import Sharing, namespaces_of
 from rootless.storage.root_filesystem import RootFilesystem, of_container
 
 _INIT: Final = "/dev/rl-init"
@@ -31,17 +35,18 @@ class Bundle(NamedTuple):
     capability_names: tuple[str, ...]
     seccomp_filter: SeccompFilter
     reaper: bool  # our own init stays above the command
+    shared: Shared
+    groups: tuple[str, ...]  # --group-add
 
 
 def prepare(locations: Locations, document: Document, console_size: tuple[int, int] | None) -> Bundle:
     """Write the container's name files and return its bundle; `console_size` is rows and columns."""
     network = modes.parse(document["HostConfig"]["NetworkMode"])
+    shared = open_shared(ContainerStore(locations), document)
     config = document["Config"]
     init_path = document["Rl"].get("InitPath")
     root = of_container(locations, document["Id"], _layers(locations, document))
-    _write(document["HostsPath"], name_files.hosts(network, config["Hostname"]))
-    _write(document["HostnamePath"], config["Hostname"] + "\n")
-    _write(document["ResolvConfPath"], name_files.resolv_conf(network, name_files.read_node_resolv_conf()))
+    _provide_name_files(locations, document, network)
     spec = default_spec(
         args=[*(() if init_path is None else (_INIT, "--")), document["Path"], *document["Args"]],
         env=[*config["Env"], f"HOSTNAME={config['Hostname']}"],
@@ -50,7 +55,8 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         root=root.mount_point,
         terminal=config["Tty"],
         read_only=document["HostConfig"]["ReadonlyRootfs"],
-        own_network=network.mode != "host",
+        sharing=shared.sharing,
+        keep_groups=keeps_groups(document),
         mounts=[*_name_mounts(document), *_init_mounts(init_path), *sorted(document["Rl"]["Mounts"], key=_depth)],
     )
     if document["HostConfig"]["ShmSize"] != SHM_SIZE:
@@ -61,11 +67,38 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         spec["annotations"] = document["HostConfig"]["Annotations"]
     names = tuple(container_capabilities())
     reaper = bool(document["HostConfig"]["Init"]) and init_path is None
-    return Bundle(root, spec, network, names, load_filter(locations, names), reaper)
+    return Bundle(root, spec, network, names, load_filter(locations, names), reaper, shared, additional_groups(document))
 
 
-def write_config(folder: str, spec: dict[str, Any]) -> None:
-    """Write the OCI config that a container was started with to its folder, which so is a bundle that any OCI tool can read."""
+def keeps_groups(document: Document) -> bool:
+    """Tell whether the container's processes have the user's own groups (`--group-add keep-groups`)."""
+    return KEEP_GROUPS in (document["HostConfig"].get("GroupAdd") or ())
+
+
+def additional_groups(document: Document) -> tuple[str, ...]:
+    """Return the groups of `--group-add`, names and numbers; `keep-groups` is none of them."""
+    return tuple(group for group in document["HostConfig"].get("GroupAdd") or () if group != KEEP_GROUPS)
+
+
+def _provide_name_files(locations: Locations, document: Document, network: Network) -> None:
+    """Write the container's name files; in the network of another container, they are that one's (as in Docker)."""
+    hostname = document["Config"]["Hostname"]
+    if network.is_joined:
+        other = ContainerStore(locations).find(network.mode.removeprefix(OF_CONTAINER))
+        for key in ("HostsPath", "HostnamePath", "ResolvConfPath"):
+            document[key] = other[key]
+        return
+    _write(document["HostsPath"], name_files.hosts(network, hostname))
+    _write(document["HostnamePath"], hostname + "\n")
+    _write(document["ResolvConfPath"], name_files.resolv_conf(network, name_files.read_node_resolv_conf()))
+
+
+def write_config(folder: str, spec: dict[str, Any], shown: Sharing) -> None:
+    """Write the OCI config that a container was started with to its folder, which so is a bundle that any OCI tool can read.
+
+    `shown` has the paths of joined namespaces, as others can open them.
+    """
+    spec = {**spec, "linux": {**spec["linux"], "namespaces": namespaces_of(shown)}}
     with contextlib.suppress(OSError):  # a full disk: the container runs all the same, and a next start writes it
         _write(f"{folder}/config.json", json.dumps(spec))
 

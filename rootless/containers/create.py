@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from rootless import events
-from rootless.containers import clock, documents, names
+from rootless.containers import clock, documents, names, namespace_modes
 from rootless.containers.documents import Document, Own
 from rootless.containers.host_names import check_hostname
 from rootless.containers.lock import ContainerLock
@@ -39,12 +39,15 @@ def create(
     if options.replace:
         _remove_named(locations, options)
     network = modes.parse(options.network)
+    namespace_modes.check_conflicts(options)
     driver = drivers.choose(locations, environ)
     layers = tuple(layer_folders(locations, image))
     container_id = names.new_id()
     store = ContainerStore(locations)
+    options = namespace_modes.with_full_ids(store, options)
+    hostname = namespace_modes.hostname_of(store, options, container_id)
     folder = store.folder(container_id)
-    config = _config(container_id, image, image_name, options)
+    config = _config(hostname, image, image_name, options)
     document = _document(folder, locations.runtime_dir, image=image, config=config, options=options, driver=driver)
     document["NetworkSettings"] = modes.settings(network)
     document["Rl"]["ByRun"] = started_at_once
@@ -156,6 +159,7 @@ def _document(
             LayerKeys=list(image.layer_keys),
             User=config["User"],
             Mounts=[],
+            MountNamespace=None,
             InitPath=options.init_path,
             StoppedByUser=False,
             PidFile=os.path.abspath(options.pid_file) if options.pid_file else "",
@@ -164,7 +168,7 @@ def _document(
     )
 
 
-def _config(container_id: str, image: Image, image_name: str, options: CreateOptions) -> dict[str, Any]:
+def _config(hostname: str, image: Image, image_name: str, options: CreateOptions) -> dict[str, Any]:
     """Return Docker's Config: the image's, with the user's options over it."""
     of_image = container_defaults(image.config)
     entrypoint, command = of_image.entrypoint, of_image.cmd
@@ -174,7 +178,6 @@ def _config(container_id: str, image: Image, image_name: str, options: CreateOpt
         command = list(options.arguments)
     if options.hostname:
         check_hostname(options.hostname)
-    hostname = options.hostname or (os.uname().nodename if options.network == "host" else container_id[:12])
     return {
         "Hostname": hostname,
         "Domainname": "",
@@ -230,6 +233,12 @@ def _host_config(options: CreateOptions) -> dict[str, Any]:
         "ContainerIDFile": options.cid_file,
         "Annotations": dict(options.annotations),
         "NetworkMode": options.network,
+        "PidMode": options.namespaces.pid,
+        "IpcMode": options.namespaces.ipc,
+        "UTSMode": options.namespaces.uts,
+        "UsernsMode": options.namespaces.user,
+        "CgroupnsMode": options.namespaces.cgroup,
+        "GroupAdd": list(options.namespaces.groups) or None,
         "PortBindings": {},
         "RestartPolicy": options.restart_policy or {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": options.remove,

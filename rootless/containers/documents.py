@@ -46,6 +46,7 @@ class Own(TypedDict):
     LayerKeys: list[str]  # bottom first
     User: str
     Mounts: list[dict[str, Any]]  # OCI mounts that the user asked for
+    MountNamespace: int | None  # its number, where it alone tells what belongs to the container (see `strays`)
     InitPath: str | None  # --init-path, on the node
     StoppedByUser: bool  # and not started again since: `unless-stopped` leaves it so
     PidFile: str  # "" for none

@@ -74,7 +74,18 @@ def plan_of(
         raise InUse(f"container {document['Id'][:12]} has ended")
     process = _process(document, options, console_size)
     user = options.user if options.user is not None else document["Rl"]["User"]
-    return join.JoinPlan(pidfd, process, user, names, seccomp_filter, engine_maps(), None, options.preserved)
+    return join.JoinPlan(
+        pidfd,
+        process,
+        user,
+        names,
+        seccomp_filter,
+        engine_maps(),
+        None,
+        options.preserved,
+        groups=bundle.additional_groups(document),
+        keep_groups=bundle.keeps_groups(document),
+    )
 
 
 def _process(document: Document, options: ExecOptions, console_size: tuple[int, int] | None) -> dict[str, Any]:

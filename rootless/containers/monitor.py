@@ -26,6 +26,7 @@ from rootless.containers.run import Run
 from rootless.containers.store import ContainerStore
 from rootless.containers.streams import Log
 from rootless.errors import CannotInvoke, CommandNotFound, RlError, os_error_text
+from rootless.linux.namespaces import mount_namespace_id
 from rootless.linux.process import ProcessId, boot_id, identify
 from rootless.linux.sockets import socket
 from rootless.locations import Locations, fallback_runtime_dir
@@ -124,6 +125,8 @@ class Monitor:
         own["Monitor"], own["Init"], own["Entry"] = list(identify(os.getpid())), list(init), list(init)
         if "Staging" in own:
             own["Staging"]["CopyUp"] = []  # done; what the container removes from a volume stays removed
+        namespace = self._run.mount_namespace
+        own["MountNamespace"] = None if namespace is None else mount_namespace_id(namespace)
         documents.set_running(self.document["State"], init.pid, clock.now())
         if own.get("PidFile"):
             _write_pid(own["PidFile"], init.pid)
@@ -303,7 +306,7 @@ class Monitor:
     def _write_end(self) -> str | None:
         """Write the end down, or with --rm remove name and record; returns the files that are to be deleted."""
         own = self.document["Rl"]
-        own["Monitor"] = own["Init"] = own["Entry"] = None
+        own["Monitor"] = own["Init"] = own["Entry"] = own["MountNamespace"] = None
         if self.document["HostConfig"]["AutoRemove"] and not self._keeps_record:
             return self._store.remove_record(self.document)
         try:

@@ -3,6 +3,7 @@
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rootless.containers.mount_request import MountRequest
+from rootless.containers.namespace_modes import NamespaceModes
 from rootless.containers.secret_options import SecretRequest
 
 if TYPE_CHECKING:
@@ -25,6 +26,7 @@ class CreateOptions(NamedTuple):
     entrypoint: str | None = None
     hostname: str | None = None
     network: str = "slirp"
+    namespaces: NamespaceModes = NamespaceModes()
     mounts: tuple[MountRequest, ...] = ()
     volumes_from: tuple[str, ...] = ()  # CONTAINER[:ro|rw]
     secrets: tuple[SecretRequest, ...] = ()

@@ -56,6 +56,7 @@ class Run:
         self._pidfd = -1
         self._error = ""
         self.ended = False
+        self.mount_namespace: int | None = None  # see `launch.Created`
         self._log_start = os.fstat(around.errors).st_size
 
     def create(self, console_size: tuple[int, int] | None) -> ProcessId:
@@ -65,8 +66,9 @@ class Run:
         self._servers.begin(document)
         self._prepared = prepared = bundle.prepare(self._around.locations, document, console_size)
         plan = self._with_secret_variables(self._with_sources(self._plan(prepared, self._open_streams())))
-        fork: Callable[[Callable[[], None]], int] = lambda outer: fork_into_parent(self._runtime_dir, outer)  # noqa: E731
-        created = launch.create(fork, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
+        created = launch.create(self._fork_stage, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
+        prepared.shared.close()
+        self.mount_namespace = created.mount_namespace
         add_member(self._runtime_dir, created.init)
         self.streams.close_container_ends()
         self._created, self._pidfd = created, created.pidfd
@@ -81,7 +83,8 @@ class Run:
         assert self._prepared is not None
         entry = launch.start(self._created)
         spec = self._prepared.spec
-        bundle.write_config(self._folder, {**spec, "process": complete(spec["process"], self._created.known)})
+        spec = {**spec, "process": complete(spec["process"], self._created.known)}
+        bundle.write_config(self._folder, spec, self._prepared.shared.shown)
         return entry
 
     def watch(self) -> None:
@@ -98,6 +101,7 @@ class Run:
     def finish(self) -> tuple[int, str]:
         """Deliver everything that the container wrote; returns the exit status, and what the engine has to say of the end."""
         status = self._reap_init()
+        self._end_strays()
         self._error = self._error or self._servers.why_lost()
         self.streams.drain()
         return (_KILLED if self._error else status), self._error
@@ -125,9 +129,19 @@ class Run:
         config = self._document["Config"]
         return None if config["Tty"] else self.streams.open_pipes(config["OpenStdin"])
 
+    def _fork_stage(self, outer: Callable[[], None]) -> int:
+        assert self._prepared is not None
+        keep_groups = bundle.keeps_groups(self._document)
+        return fork_into_parent(self._runtime_dir, outer, keep_groups=keep_groups, parent=self._prepared.shared.parent)
+
     def _plan(self, prepared: Bundle, stdio: tuple[int, int, int] | None) -> StagePlan:
-        driver, network = drivers.load(self._document["Driver"]), prepared.network
-        mount_root: Callable[[], list[int]] = lambda: driver.mount(prepared.root)  # noqa: E731 - a value of the plan
+        driver, network, shared = drivers.load(self._document["Driver"]), prepared.network, prepared.shared
+
+        def mount_root() -> list[int]:
+            shared.put_trees()
+            descriptors: list[int] = driver.mount(prepared.root)
+            return descriptors
+
         return StagePlan(
             prepared.spec,
             prepared.root.mount_point,
@@ -139,7 +153,9 @@ class Run:
             stdio,
             prepared.reaper,
             engine_maps(),
-            lambda pid: write_by_kernel(pid, child_maps()),
+            (lambda pid: write_by_kernel(pid, child_maps())) if shared.makes_user_namespace else None,
+            held=shared.descriptors,
+            groups=prepared.groups,
         )
 
     def _with_sources(self, plan: StagePlan) -> StagePlan:
@@ -171,6 +187,15 @@ class Run:
 
     def _on_init_ended(self) -> None:
         self.ended = True
+
+    def _end_strays(self) -> None:
+        """End what init left behind, where the kernel did not."""
+        if self.mount_namespace is not None:
+            from rootless.containers import strays  # rare: only with --pid
+
+            strays.end_all_in(self.mount_namespace)
+            os.close(self.mount_namespace)  # it keeps the container's mounts
+            self.mount_namespace = None
 
     def _reap_init(self) -> int:
         assert self._created is not None

@@ -127,6 +127,11 @@ class ContainerStore:
             rebooted = own["BootId"] != boot_id()
             if not rebooted and own["Init"] is not None:
                 kill_and_wait(ProcessId(*own["Init"]))
+            number = own.get("MountNamespace")
+            if not rebooted and number is not None:
+                from rootless.containers import strays  # rare: only with --pid
+
+                strays.end_all_in_numbered(number)
             remove_stale_socket(own["RuntimeDir"], document["Id"])
             events.emit_container(self.locations, document, "die", exitCode=str(_KILLED))
             if document["HostConfig"]["AutoRemove"]:

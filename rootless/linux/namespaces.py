@@ -1,5 +1,6 @@
 """Namespaces: namespaces(7), unshare(2), setns(2), ioctl_ns(2). Python 3.11 has neither `os.unshare` nor `os.setns`."""
 
+import errno
 import fcntl
 import os
 from typing import Final
@@ -37,8 +38,10 @@ OCI_NAMES: Final = {
     "time": NEWTIME,
 }
 
+_NS_GET_USERNS = 0xB701
 _NS_GET_PARENT = 0xB702
 _NS_GET_OWNER_UID = 0xB704
+_NS_GET_MNTNS_ID = 0x8008B705
 
 
 def unshare(flags: int) -> None:
@@ -54,6 +57,27 @@ def setns(descriptor: int, flags: int) -> None:
 def parent_of(user_namespace: int) -> int:
     """Return a descriptor of the parent of a user namespace; the caller closes it. EPERM: outside of the caller's own."""
     return fcntl.ioctl(user_namespace, _NS_GET_PARENT)
+
+
+def owning_user_namespace(namespace: int) -> int:
+    """Return a descriptor of the user namespace that owns a namespace of any kind; the caller closes it. EPERM as `parent_of`."""
+    return fcntl.ioctl(namespace, _NS_GET_USERNS)
+
+
+def mount_namespace_id(namespace: int) -> int | None:
+    """Return the number of a mount namespace, which no other ever gets while the node is up; None before Linux 6.11."""
+    try:
+        return int.from_bytes(fcntl.ioctl(namespace, _NS_GET_MNTNS_ID, bytes(8)), "little")
+    except OSError as error:
+        if error.errno != errno.ENOTTY:
+            raise
+        return None
+
+
+def are_same(namespace: int, path: str) -> bool:
+    """Tell whether a descriptor and a link of /proc/PID/ns are of one namespace."""
+    there = os.stat(path)
+    return (there.st_dev, there.st_ino) == (os.fstat(namespace).st_dev, os.fstat(namespace).st_ino)
 
 
 def owner_of(user_namespace: int) -> int:

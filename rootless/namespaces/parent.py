@@ -31,16 +31,22 @@ from rootless.namespaces.idmap import IdMaps, default_maps, identity_of, read_ma
 _FOLDER = "parent"
 
 
-def fork_into_parent(runtime_dir: str, body: Callable[[], None]) -> int:
+def fork_into_parent(
+    runtime_dir: str, body: Callable[[], None], *, keep_groups: bool = False, parent: int | None = None
+) -> int:
     """Fork a child that runs `body` as root of the user's parent namespace, making that where there is none.
 
-    Returns the child's PID; the child ends by os._exit with 0, or 1 after an exception of `body`, which must report its own
-    errors. Raises `NodeLacks` when the node does not permit a user namespace. The caller must be single-threaded.
+    `parent`, a descriptor of it, saves the search. With `keep_groups` the child has our supplementary groups still.
+    Returns the child's PID; the child ends by os._exit with 0, or 1 after an exception of `body`, which must report its own errors.
+
+    Raises `NodeLacks` when the node does not permit a user namespace. The caller must be single-threaded.
     """
+    if parent is not None:
+        return _fork_joining(parent, body, keep_groups)
     existing = find_parent(runtime_dir)
     if existing is not None:
         try:
-            return _fork_joining(existing, body)
+            return _fork_joining(existing, body, keep_groups)
         finally:
             os.close(existing)
     folder = _open_folder(runtime_dir)
@@ -49,10 +55,10 @@ def fork_into_parent(runtime_dir: str, body: Callable[[], None]) -> int:
         existing = _find_by_members(folder)  # somebody may have made it while we waited
         if existing is not None:
             try:
-                return _fork_joining(existing, body)
+                return _fork_joining(existing, body, keep_groups)
             finally:
                 os.close(existing)
-        return _fork_making(folder, body)
+        return _fork_making(folder, body, keep_groups)
     finally:
         os.close(folder)
 
@@ -165,14 +171,14 @@ def _has_default_map(process: ProcessId) -> bool:
     return maps == default_maps(os.geteuid(), os.getegid()).maps and is_alive(process)
 
 
-def _fork_joining(parent: int, body: Callable[[], None]) -> int:
+def _fork_joining(parent: int, body: Callable[[], None], keep_groups: bool) -> int:
     pid = os.fork()
     if pid == 0:
-        _run_child(lambda: namespaces.setns(parent, namespaces.NEWUSER), body)
+        _run_child(lambda: namespaces.setns(parent, namespaces.NEWUSER), body, keep_groups)
     return pid
 
 
-def _fork_making(folder: int, body: Callable[[], None]) -> int:
+def _fork_making(folder: int, body: Callable[[], None], keep_groups: bool) -> int:
     ready_reading, ready_writing = os.pipe2(os.O_CLOEXEC)
     mapped_reading, mapped_writing = os.pipe2(os.O_CLOEXEC)
     default = default_maps(os.geteuid(), os.getegid())
@@ -187,7 +193,7 @@ def _fork_making(folder: int, body: Callable[[], None]) -> int:
                 os._exit(1)  # the maker failed, and says why
             os.close(mapped_reading)
 
-        _run_child(make, body)
+        _run_child(make, body, keep_groups)
     os.close(ready_writing)
     os.close(mapped_reading)
     try:
@@ -227,11 +233,11 @@ def _check_unshared(answer: bytes) -> None:
         )
 
 
-def _run_child(enter: Callable[[], None], body: Callable[[], None]) -> NoReturn:
+def _run_child(enter: Callable[[], None], body: Callable[[], None], keep_groups: bool) -> NoReturn:
     status = 1
     try:
         enter()
-        become_root()
+        become_root(keep_groups=keep_groups)
         body()
         status = 0
     except (RlError, OSError) as error:
@@ -241,9 +247,9 @@ def _run_child(enter: Callable[[], None], body: Callable[[], None]) -> NoReturn:
         os._exit(status)
 
 
-def become_root() -> None:
+def become_root(*, keep_groups: bool = False) -> None:
     """Take UID and GID 0 of the user namespace that we are in; with one ID mapped we have them already, and setgroups is denied."""
-    if not current_maps_are_single():
+    if not keep_groups and not current_maps_are_single():
         os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)

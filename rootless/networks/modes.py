@@ -23,10 +23,15 @@ class PrivateNetwork(NamedTuple):
 
 
 class Network(NamedTuple):
-    """A parsed `--network`: `mode` is none, host or slirp; only slirp has a `private` part."""
+    """A parsed `--network`: `mode` is none, host, slirp or container:ID; only slirp has a `private` part."""
 
     mode: str
     private: PrivateNetwork | None = None
+
+    @property
+    def is_joined(self) -> bool:
+        """Whether it is another container's."""
+        return self.mode.startswith("container:")
 
 
 def parse(text: str) -> Network:
@@ -34,9 +39,13 @@ def parse(text: str) -> Network:
     mode, _, option_text = text.partition(":")
     if mode in ("none", "host") and not option_text:
         return Network(mode)
+    if mode == "container":
+        if not option_text:
+            raise InvalidInput("invalid container format container:<name|id>", "name the container")
+        return Network(text)
     if mode in ("slirp", "bridge", "default", ""):
         return Network("slirp", _with_options(PrivateNetwork(), option_text))
-    raise InvalidInput(f"unknown network: {text}", "choose none, host or slirp[:mtu=N,allow_host_loopback=true]")
+    raise InvalidInput(f"unknown network: {text}", "choose none, host, container:NAME or slirp[:mtu=N,allow_host_loopback=true]")
 
 
 def _with_options(private: PrivateNetwork, option_text: str) -> PrivateNetwork:
@@ -56,9 +65,11 @@ def _with_options(private: PrivateNetwork, option_text: str) -> PrivateNetwork:
 def make_device(network: Network) -> int | None:
     """Set up the caller's new network namespace; returns the tap's descriptor where there is one, which the caller closes.
 
-    Nothing is made in the node's own namespace (mode host). Raises `OSError`, for /dev/net/tun with that path.
+    Nothing is made in the node's own namespace (mode host) or in another container's.
+
+    Raises `OSError`, for /dev/net/tun with that path.
     """
-    if network.mode == "host":
+    if network.mode == "host" or network.is_joined:
         return None
     interfaces = Interfaces()
     try:
@@ -103,4 +114,4 @@ def settings(network: Network) -> dict[str, Any]:
         "MacAddress": private.mac if private else "",
     }
     shown = {key: value for key, value in endpoint.items() if key != "NetworkID"}
-    return {**shown, "Ports": {}, "Networks": {network.mode: endpoint}}
+    return {**shown, "Ports": {}, "Networks": {} if network.is_joined else {network.mode: endpoint}}

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from typing import Any, Final
 
 from rootless.runtime.security import READONLY_PATHS, masked_paths
+from rootless.runtime.sharing import KEEP_GROUPS, Sharing, mounts_of, namespaces_of
 
 OCI_VERSION: Final = "1.1.0"
 DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-_NAMESPACES: Final = ("user", "mount", "pid", "ipc", "uts", "cgroup", "network")
 
 _NO_SUID_EXEC_DEV: Final = ["nosuid", "noexec", "nodev"]
 _MOUNTS: Final[list[dict[str, Any]]] = [
@@ -29,8 +29,6 @@ _MOUNTS: Final[list[dict[str, Any]]] = [
         "options": [*_NO_SUID_EXEC_DEV, "mode=1777", "size=65536k"],
     },
 ]
-# The kernel mounts sysfs only for the owner of the network namespace, which the node's is not: the node's own is shown.
-_SYS_OF_NODE: Final = {"destination": "/sys", "type": "bind", "source": "/sys", "options": ["rbind", "rslave", "ro", "rro"]}
 
 
 def default_spec(
@@ -42,16 +40,12 @@ def default_spec(
     root: str,
     terminal: bool,
     read_only: bool,
-    own_network: bool,
+    sharing: Sharing,
+    keep_groups: bool,
     mounts: Sequence[dict[str, Any]],
 ) -> dict[str, Any]:
     """Return the config; `process.user` and `process.capabilities` are filled in by the stage, which can read the image's files."""
-    standard = list(_MOUNTS)
-    wanted = list(_NAMESPACES)
-    if not own_network:
-        wanted.remove("network")
-        standard = [mount for mount in standard if not mount["destination"].startswith("/sys")]
-        standard.append(_SYS_OF_NODE)
+    own_uts = "uts" not in sharing.of_node and "uts" not in sharing.paths
     return {
         "ociVersion": OCI_VERSION,
         "process": {
@@ -63,10 +57,11 @@ def default_spec(
             "noNewPrivileges": False,
         },
         "root": {"path": root, "readonly": read_only},
-        "hostname": hostname,
-        "mounts": [*standard, *mounts],
+        **({"hostname": hostname} if own_uts else {}),
+        **({"annotations": {KEEP_GROUPS: "1"}} if keep_groups else {}),
+        "mounts": [*mounts_of(_MOUNTS, sharing), *mounts],
         "linux": {
-            "namespaces": [{"type": name} for name in wanted],
+            "namespaces": namespaces_of(sharing),
             "maskedPaths": masked_paths(),
             "readonlyPaths": list(READONLY_PATHS),
         },

@@ -19,6 +19,7 @@ from rootless.runtime.extras import Extras
 from rootless.runtime.mount_flags import PROPAGATIONS
 from rootless.runtime.mount_points import make_folder
 from rootless.runtime.process import SeccompFilter, become, check_command, execute
+from rootless.runtime.sharing import keeps_groups
 
 
 class InitPlan(NamedTuple):
@@ -120,7 +121,8 @@ def _set_up(plan: InitPlan, sync: socket) -> None:
     close_all_except({0, 1, 2, sync.fileno(), *plan.preserved, *({plan.listener.fileno()} if plan.listener else ())})
     for descriptor in plan.preserved:
         os.set_inheritable(descriptor, True)
-    become(process, plan.seccomp_filter, single_id=plan.single_id, steps=plan.extras.before_user, sync=sync)
+    keep_groups = plan.single_id or keeps_groups(spec)
+    become(process, plan.seccomp_filter, keep_groups=keep_groups, steps=plan.extras.before_user, sync=sync)
     if plan.listener is not None:
         check_command(process)  # whoever starts it later may see an exit status only
 

@@ -24,7 +24,7 @@ from rootless.errors import InUse
 from rootless.linux import namespaces
 from rootless.linux.process import close_all_except, pid_of
 from rootless.linux.sockets import packet_pair, socket
-from rootless.namespaces.idmap import IdMaps
+from rootless.namespaces.idmap import IdMaps, read_map
 from rootless.runtime import channel, console, streams
 from rootless.runtime.extras import Step, load_process
 from rootless.runtime.interpreter import check_protected
@@ -46,6 +46,8 @@ class JoinPlan(NamedTuple):
     preserved: tuple[int, ...] = ()  # further descriptors that the process gets
     linux: Mapping[str, Any] = MappingProxyType({})  # of the container's config
     on_listener: Callable[[int, int], None] = refuse_listener  # takes the process's PID and the listener of its filter
+    groups: tuple[str, ...] = ()  # the process's further groups, with `user`
+    keep_groups: bool = False  # it keeps the caller's own
 
 
 class Joined(NamedTuple):
@@ -100,6 +102,7 @@ def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
     """Be E."""
     try:
         flags = _foreign_namespaces(plan.entry_pidfd)
+        keep_groups = plan.keep_groups or _has_single_id(plan.entry_pidfd)
         keep = {0, 1, 2, plan.entry_pidfd, sync.fileno(), *plan.preserved}
         close_all_except(keep | {descriptor for descriptor in plan.stdio or () if descriptor >= 0})
         steps = load_process(plan.process, plan.linux, plan.seccomp_filter.flags if plan.seccomp_filter else 0)
@@ -107,7 +110,7 @@ def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
         namespaces.setns(plan.entry_pidfd, flags)
         pid = os.fork()
         if pid == 0:
-            _be_process(plan, steps, sync, enters_user_namespace=bool(flags & namespaces.NEWUSER))
+            _be_process(plan, steps, sync, keep_groups=keep_groups, enters_user_namespace=bool(flags & namespaces.NEWUSER))
         channel.send(sync, "created", pid=pid)
     except ProcessLookupError:
         channel.send_error(sync, InUse("the container has ended"), "")
@@ -129,14 +132,13 @@ def _foreign_namespaces(pidfd: int) -> int:
     return flags
 
 
-def _be_process(plan: JoinPlan, steps: list[Step], sync: socket, *, enters_user_namespace: bool) -> NoReturn:
+def _be_process(plan: JoinPlan, steps: list[Step], sync: socket, *, keep_groups: bool, enters_user_namespace: bool) -> NoReturn:
     """Be X."""
     try:
         os.setsid()
         root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        single_id = _has_single_id()
         if enters_user_namespace:
-            if not single_id:
+            if not keep_groups:
                 os.setgroups([])
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
@@ -146,7 +148,7 @@ def _be_process(plan: JoinPlan, steps: list[Step], sync: socket, *, enters_user_
         close_all_except({0, 1, 2, sync.fileno(), *plan.preserved})
         for descriptor in plan.preserved:
             os.set_inheritable(descriptor, True)
-        become(process, plan.seccomp_filter, single_id=single_id, steps=steps, sync=sync)
+        become(process, plan.seccomp_filter, keep_groups=keep_groups, steps=steps, sync=sync)
         execute(process, die_with_parent=False, still_wanted=lambda: True)
     except Exception as error:  # as above
         channel.send_error(sync, error, "cannot execute in the container")
@@ -157,7 +159,7 @@ def _be_process(plan: JoinPlan, steps: list[Step], sync: socket, *, enters_user_
 def _resolve_user(plan: JoinPlan, root: int) -> Mapping[str, Any]:
     if plan.user is None:
         return plan.process
-    return complete(plan.process, completion(plan.capability_names, resolve(root, plan.user), plan.process["env"]))
+    return complete(plan.process, completion(plan.capability_names, resolve(root, plan.user, plan.groups), plan.process["env"]))
 
 
 def _connect_streams(plan: JoinPlan, uid: int, root: int, sync: socket) -> None:
@@ -173,10 +175,9 @@ def _connect_streams(plan: JoinPlan, uid: int, root: int, sync: socket) -> None:
     streams.connect(plan.stdio, uid, root)
 
 
-def _has_single_id() -> bool:
-    """Tell whether the joined namespace has one ID; asked by doing, for the container's /proc is not ours to trust."""
-    try:
-        os.setgroups([])
-    except PermissionError:
-        return True
-    return False
+def _has_single_id(pidfd: int) -> bool:
+    """Tell whether a process's user namespace has one ID; asked outside: the container's /proc is not ours to trust."""
+    pid = pid_of(pidfd)
+    maps = IdMaps(read_map(f"/proc/{pid}/uid_map"), read_map(f"/proc/{pid}/gid_map"))
+    pid_of(pidfd)  # it still lives, so the maps were its own
+    return maps.is_single

@@ -23,6 +23,7 @@ class Created(NamedTuple):
     sync: socket
     master: int | None  # of the container's terminal
     known: dict[str, Any]  # `process.completion` of the OCI process
+    mount_namespace: int | None = None  # where the PID namespace is not the container's own: who is in it must be ended
 
 
 class Watcher(NamedTuple):
@@ -86,6 +87,7 @@ class _Progress:
         self._pidfd = -1
         self._master: int | None = None
         self._known: dict[str, Any] = {}
+        self._mount_namespace: list[int] = []  # its descriptor, where there is one
 
     def follow(self, watcher: Watcher, interrupted: Callable[[socket], None]) -> Created:
         """Follow the events to `ready` and `created`: init may be faster than the stage that tells of it."""
@@ -127,7 +129,7 @@ class _Progress:
                 os.close(listener)
 
     def _note_created(self, message: channel.Message) -> None:
-        (self._pidfd,) = message.descriptors
+        self._pidfd, *self._mount_namespace = message.descriptors
         self._known = message.fields["known"]
         self._reap()
         self._unreaped = [message.fields["stage"]]
@@ -138,7 +140,7 @@ class _Progress:
         self._reap()
         if self._init is None:
             raise RlError("the container's init ended before it was ready")
-        return Created(self._init, self._pidfd, self._sync, self._master, self._known)
+        return Created(self._init, self._pidfd, self._sync, self._master, self._known, *self._mount_namespace)
 
     def _reap(self) -> None:
         while self._unreaped:
@@ -152,6 +154,8 @@ class _Progress:
             with contextlib.suppress(ProcessLookupError):
                 signal.pidfd_send_signal(self._pidfd, signal.SIGKILL)
             os.close(self._pidfd)
+        for descriptor in self._mount_namespace:
+            os.close(descriptor)
         if self._master is not None:
             os.close(self._master)
         if self._listener >= 0:

@@ -61,12 +61,13 @@ def become(
     process: Mapping[str, Any],
     seccomp_filter: SeccompFilter | None,
     *,
-    single_id: bool,
+    keep_groups: bool,
     steps: Iterable[Callable[[], None]] = (),
     sync: socket | None = None,
 ) -> None:
     """Take on what an OCI `process` says of user, capabilities and seccomp; all but the working folder and execve.
 
+    `keep_groups`: in a map of one ID the kernel lets nobody set groups, and some containers want the user's own.
     `steps` are what else there is to do with every capability (`extras.Extras.before_user`); `sync` takes a filter's listener.
     """
     for step in steps:
@@ -82,7 +83,7 @@ def become(
     keeps = process["user"]["uid"] != 0 and bool(masks.permitted | masks.inheritable)
     if keeps:
         capabilities.keep_over_change_of_user()
-    _change_user(process["user"], single_id=single_id)
+    _change_user(process["user"], keep_groups=keep_groups)
     if keeps or process["user"]["uid"] == 0:  # for others the change of user has cleared all three
         capabilities.set_process(masks.effective, masks.permitted, masks.inheritable)
     if masks.ambient:
@@ -134,11 +135,11 @@ def complete(process: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, 
     return {**process, **known, "env": [*(process.get("env") or ()), *known["env"]]}
 
 
-def _change_user(user: Mapping[str, Any], *, single_id: bool) -> None:
+def _change_user(user: Mapping[str, Any], *, keep_groups: bool) -> None:
     uid, gid = user["uid"], user["gid"]
     os.umask(user.get("umask", 0o022))
     try:
-        if not single_id:
+        if not keep_groups:
             os.setgroups(user.get("additionalGids") or [])
         os.setresgid(gid, gid, gid)
         os.setresuid(uid, uid, uid)

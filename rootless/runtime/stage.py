@@ -38,10 +38,12 @@ of the dialogue from `start` on takes place over the accepted connection.
 answers "o" when it is done.
 """
 
+import errno
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple, NoReturn
 
+from rootless.errors import InUse
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except, set_command_line, set_name
 from rootless.linux.sockets import socket
@@ -51,6 +53,7 @@ from rootless.runtime import channel, entering, init
 from rootless.runtime.extras import load as load_extras
 from rootless.runtime.isolation import close_interpreter
 from rootless.runtime.process import SeccompFilter, complete, completion
+from rootless.runtime.sharing import keeps_groups
 from rootless.runtime.users import resolve
 
 
@@ -69,6 +72,8 @@ class StagePlan(NamedTuple):
     id_maps: IdMaps | None  # of the container's user namespace, or one above it; None: it is our own
     admit: Callable[[int], None] | None  # called in O with T's PID: writes its ID maps, places it in a cgroup
     preserved: tuple[int, ...] = ()  # further descriptors that the container gets
+    held: tuple[int, ...] = ()  # descriptors that the stages use: namespaces by path, mounts
+    groups: tuple[str, ...] = ()  # the process's further groups, with `user`
     listener: socket | None = None  # where init waits for `start`; None: at the socket of `create`
     pivot: bool = True
     # What the mounts need besides: called in T with the root's path and the OCI process's user, when the root is mounted.
@@ -78,7 +83,8 @@ class StagePlan(NamedTuple):
 
 def run_outer(plan: StagePlan, sync: socket) -> None:
     """Be O: fork T, write its ID maps, and end."""
-    keep = {0, 1, 2, sync.fileno(), *plan.preserved, *(descriptor for descriptor in plan.stdio or () if descriptor >= 0)}
+    keep = {0, 1, 2, sync.fileno(), *plan.preserved, *plan.held}
+    keep.update(descriptor for descriptor in plan.stdio or () if descriptor >= 0)
     if plan.listener is not None:
         keep.add(plan.listener.fileno())
     close_all_except(keep)
@@ -91,11 +97,13 @@ def run_outer(plan: StagePlan, sync: socket) -> None:
         _run_inner(plan, sync, ready_writing, mapped_reading)
     os.close(ready_writing)
     try:
+        admitted = plan.admit is None
         if plan.admit is not None and os.read(ready_reading, 1) == b"u":
             plan.admit(pid)
             os.write(mapped_writing, b"m")
-            if plan.owned:
-                _give_away(plan.owned, os.read(ready_reading, 64), mapped_writing)
+            admitted = True
+        if admitted and plan.owned:
+            _give_away(plan.owned, os.read(ready_reading, 64), mapped_writing)
     except Exception as error:  # as above
         channel.send_error(sync, error, "cannot prepare the container's IDs")
 
@@ -103,7 +111,7 @@ def run_outer(plan: StagePlan, sync: socket) -> None:
 def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoReturn:
     """Be T."""
     try:
-        entering.enter(plan.spec, lambda: _wait_for_admission(plan, ready, mapped), _become_root)
+        entering.enter(plan.spec, lambda: _wait_for_admission(plan, ready, mapped), lambda: _become_root(plan.spec))
         if "mount" in entering.new_types(plan.spec):
             # Nothing that happens here may reach the node's mounts; what the node mounts later may still arrive.
             mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
@@ -114,7 +122,7 @@ def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoRetu
         _make_network(plan, sync)
         known = _resolve_user(plan)
         if plan.owned:
-            _ask_to_give_away(known["user"], ready, mapped)
+            _ask_to_give_away(plan.spec, known["user"], ready, mapped)
         if plan.make_sources is not None:
             plan.make_sources(plan.root, known["user"])
         _fork_init(plan, sync, known)
@@ -134,9 +142,9 @@ def _wait_for_admission(plan: StagePlan, ready: int, mapped: int) -> None:
         os.close(mapped)
 
 
-def _become_root() -> None:
+def _become_root(spec: Mapping[str, Any]) -> None:
     """Take UID and GID 0 of the container's user namespace."""
-    if not current_maps_are_single():
+    if not keeps_groups(spec) and not current_maps_are_single():
         os.setgroups([])
     os.setresgid(0, 0, 0)
     os.setresuid(0, 0, 0)
@@ -154,9 +162,12 @@ def _give_away(paths: tuple[str, ...], user: bytes, done: int) -> None:
     os.write(done, b"o")
 
 
-def _ask_to_give_away(user: Mapping[str, Any], ready: int, mapped: int) -> None:
-    maps = own_maps()
-    os.write(ready, b"%d %d" % (outside_id(maps.uids, user["uid"]), outside_id(maps.gids, user["gid"])))
+def _ask_to_give_away(spec: Mapping[str, Any], user: Mapping[str, Any], ready: int, mapped: int) -> None:
+    uid, gid = user["uid"], user["gid"]
+    if any(entry["type"] == "user" for entry in spec["linux"]["namespaces"]):  # else we are in O's
+        maps = own_maps()
+        uid, gid = outside_id(maps.uids, uid), outside_id(maps.gids, gid)
+    os.write(ready, b"%d %d" % (uid, gid))
     if os.read(mapped, 1) != b"o":
         os._exit(1)  # O has sent the error
     os.close(ready)
@@ -176,7 +187,7 @@ def _resolve_user(plan: StagePlan) -> dict[str, Any]:
         return {"env": []}
     root = os.open(plan.root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        user = resolve(root, plan.user)
+        user = resolve(root, plan.user, plan.groups)
     finally:
         os.close(root)
     return completion(plan.capability_names, user, plan.spec["process"]["env"])
@@ -203,7 +214,20 @@ def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
     set_name(b"rl-init")
     set_command_line(b"rl init")
     close_interpreter()
-    pid = os.fork()
+    pid = _fork(spec)
     if pid == 0:
         init.run(init_plan, sync)
-    channel.send(sync, "created", [os.pidfd_open(pid)], init=pid, stage=os.getpid(), known=known)
+    descriptors = [os.pidfd_open(pid)]
+    if "pid" not in entering.new_types(spec):
+        # The kernel does not end what init leaves behind: its starter will, and knows it by the mount namespace.
+        descriptors.append(namespaces.open_namespace(os.getpid(), namespaces.NEWNS))
+    channel.send(sync, "created", descriptors, init=pid, stage=os.getpid(), known=known)
+
+
+def _fork(spec: Mapping[str, Any]) -> int:
+    try:
+        return os.fork()
+    except OSError as error:
+        if error.errno == errno.ENOMEM and "pid" not in entering.new_types(spec):  # fork(2): the namespace's init has ended
+            raise InUse("the container whose PID namespace is joined has ended") from None
+        raise

@@ -12,6 +12,7 @@ from rootless.runtime.interpreter import protect
 from rootless.runtime.oci import console_socket, id_maps
 from rootless.runtime.oci.create import load_filter, preserved_descriptors, write_pid_file
 from rootless.runtime.oci.state import Folder, oci_state, status
+from rootless.runtime.sharing import keeps_groups
 
 _CAPABILITY_SETS = ("bounding", "effective", "permitted", "inheritable")
 
@@ -69,7 +70,19 @@ def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str]) ->
         seccomp_agent.send(spec["linux"]["seccomp"], listener, pid, oci_state(record, current))
 
     joined = join.create(
-        join.JoinPlan(pidfd, process, None, (), seccomp_filter, maps, stdio, preserved, spec["linux"], on_listener)
+        join.JoinPlan(
+            pidfd,
+            process,
+            None,
+            (),
+            seccomp_filter,
+            maps,
+            stdio,
+            preserved,
+            spec["linux"],
+            on_listener,
+            keep_groups=keeps_groups(spec),
+        )
     )
     os.close(pidfd)
     master = joined.master

@@ -1,0 +1,95 @@
+"""What the options of namespaces (`--pid`, `--ipc`, …, `--network container:`) and `--group-add` take, and what excludes what."""
+
+import os
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from rootless.containers.store import ContainerStore
+from rootless.errors import InvalidInput
+
+if TYPE_CHECKING:
+    from rootless.containers.options import CreateOptions
+
+OF_CONTAINER: Final = "container:"
+KEEP_GROUPS: Final = "keep-groups"
+
+_OTHER_MAPS: Final = ("keep-id", "nomap", "auto", "ns")
+# Docker's names of the kinds of modes, in its messages.
+_PID, _IPC, _UTS, _USER, _CGROUP = "PID", "IPC", "UTS", "USER", "CGROUP"
+
+
+class NamespaceModes(NamedTuple):
+    """Modes as inspect shows them; "" is a namespace of the container's own."""
+
+    pid: str = ""  # or host, container:ID
+    ipc: str = "private"  # or shareable, none, host, container:ID
+    uts: str = ""  # or host, container:ID
+    user: str = ""  # "" follows what is joined (see `sharing`); private, host, container:ID
+    cgroup: str = "private"  # or host
+    groups: tuple[str, ...] = ()  # names and numbers, or `KEEP_GROUPS` alone
+
+
+def parse(
+    *, pid: str | None, ipc: str | None, uts: str | None, user: str | None, cgroup: str | None, groups: tuple[str, ...]
+) -> NamespaceModes:
+    """Return the modes, None for what was not given. Raises `InvalidInput`."""
+    default = NamespaceModes()
+    if KEEP_GROUPS in groups and len(groups) > 1:
+        raise InvalidInput("the '--group-add keep-groups' option is not allowed with any other --group-add options")
+    return NamespaceModes(
+        _parsed("--pid", _PID, pid, ("host",), default.pid),
+        _parsed("--ipc", _IPC, ipc, ("private", "shareable", "none", "host"), default.ipc),
+        _parsed("--uts", _UTS, uts, ("host",), default.uts),
+        _parsed("--userns", _USER, user, ("private", "host"), default.user),
+        _parsed("--cgroupns", _CGROUP, cgroup, ("private", "host"), default.cgroup),
+        groups,
+    )
+
+
+def _parsed(option: str, kind: str, text: str | None, words: tuple[str, ...], default: str) -> str:
+    if not text or (text == "private" and "private" not in words):  # Podman's word for the default
+        return default
+    mode, separator, target = text.partition(":")
+    if kind == _USER and mode in _OTHER_MAPS:
+        raise InvalidInput(
+            f"--userns {text}: containers have the default ID map only, so far",
+            "other maps come with fuse_overlay's; leave it out, or give host, private or container:NAME",
+        )
+    takes_container = kind != _CGROUP
+    if takes_container and mode == "container" and separator:
+        if not target:
+            raise InvalidInput(f"{option}: invalid container format container:<name|id>", "name the container")
+        return text
+    if text not in words:
+        possible = [*words, *(("container:NAME",) if takes_container else ())]
+        raise InvalidInput(f"{option}: invalid {kind} mode: {text}", f"choose {', '.join(possible)}")
+    return text
+
+
+def check_conflicts(options: "CreateOptions") -> None:
+    """Raise `InvalidInput`, in Docker's words, for options that exclude each other."""
+    if options.hostname and options.namespaces.uts:
+        raise InvalidInput("conflicting options: hostname and the UTS mode", "the host name is the namespace's: leave one out")
+    if options.hostname and options.network.startswith(OF_CONTAINER):
+        raise InvalidInput("conflicting options: hostname and the network mode", "the other container's host name is used")
+
+
+def with_full_ids(store: ContainerStore, options: "CreateOptions") -> "CreateOptions":
+    """Return the options with full IDs in place of names: `container:ID`. Raises `NoSuchObject`."""
+
+    def full(mode: str) -> str:
+        return OF_CONTAINER + store.id_of(mode.removeprefix(OF_CONTAINER)) if mode.startswith(OF_CONTAINER) else mode
+
+    modes = options.namespaces
+    modes = modes._replace(pid=full(modes.pid), ipc=full(modes.ipc), uts=full(modes.uts), user=full(modes.user))
+    return options._replace(namespaces=modes, network=full(options.network))
+
+
+def hostname_of(store: ContainerStore, options: "CreateOptions", container_id: str) -> str:
+    """Return the host name of a new container: given, the other container's or the node's with their namespace, or its short ID."""
+    if options.hostname:
+        return options.hostname
+    for mode in (options.namespaces.uts, options.network):
+        if mode.startswith(OF_CONTAINER):
+            return str(store.find(mode.removeprefix(OF_CONTAINER))["Config"]["Hostname"])
+    of_node = "host" in (options.namespaces.uts, options.network)
+    return os.uname().nodename if of_node else container_id[:12]
