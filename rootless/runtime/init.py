@@ -108,6 +108,7 @@ def _set_up(plan: InitPlan, sync: socket) -> None:
     root = _mount(plan)
     _run_hooks_before_root(plan, sync)
     terminal = _open_terminal(plan, root, sync)
+    mounting.finish(root, spec.get("mounts") or ())
     _change_root(root, pivot=plan.pivot)
     if process["cwd"] != "/":
         _make_working_folder(root, process["cwd"])

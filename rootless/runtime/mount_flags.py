@@ -5,7 +5,7 @@ have its own; the same for a mount with all below it (`rro`, `rnosuid`, …); pr
 """
 
 from collections.abc import Sequence
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, TypeAlias
 
 from rootless.linux import mounts
 
@@ -13,35 +13,29 @@ _ATIME: Final = mounts.MOUNT_ATTR__ATIME
 _MS_ATIMES: Final = mounts.MS_NOATIME | mounts.MS_RELATIME | mounts.MS_STRICTATIME
 
 
-class _Flag(NamedTuple):
-    """What one option does: to the flags of mount(2), and to those of a mount (mount_setattr(2))."""
-
-    ms_set: int
-    ms_clear: int
-    attr_set: int
-    attr_clear: int
-
+# What one option does: flags of mount(2) that it sets and clears, and of a mount (mount_setattr(2)) that it sets and clears.
+_Flag: TypeAlias = tuple[int, int, int, int]
 
 # Flags of each mount; `r` before the name means all mounts below, too.
-_OF_MOUNT: Final = {
-    "ro": _Flag(mounts.MS_RDONLY, 0, mounts.MOUNT_ATTR_RDONLY, 0),
-    "rw": _Flag(0, mounts.MS_RDONLY, 0, mounts.MOUNT_ATTR_RDONLY),
-    "nosuid": _Flag(mounts.MS_NOSUID, 0, mounts.MOUNT_ATTR_NOSUID, 0),
-    "suid": _Flag(0, mounts.MS_NOSUID, 0, mounts.MOUNT_ATTR_NOSUID),
-    "nodev": _Flag(mounts.MS_NODEV, 0, mounts.MOUNT_ATTR_NODEV, 0),
-    "dev": _Flag(0, mounts.MS_NODEV, 0, mounts.MOUNT_ATTR_NODEV),
-    "noexec": _Flag(mounts.MS_NOEXEC, 0, mounts.MOUNT_ATTR_NOEXEC, 0),
-    "exec": _Flag(0, mounts.MS_NOEXEC, 0, mounts.MOUNT_ATTR_NOEXEC),
-    "nosymfollow": _Flag(mounts.MS_NOSYMFOLLOW, 0, mounts.MOUNT_ATTR_NOSYMFOLLOW, 0),
-    "symfollow": _Flag(0, mounts.MS_NOSYMFOLLOW, 0, mounts.MOUNT_ATTR_NOSYMFOLLOW),
-    "nodiratime": _Flag(mounts.MS_NODIRATIME, 0, mounts.MOUNT_ATTR_NODIRATIME, 0),
-    "diratime": _Flag(0, mounts.MS_NODIRATIME, 0, mounts.MOUNT_ATTR_NODIRATIME),
-    "noatime": _Flag(mounts.MS_NOATIME, _MS_ATIMES, mounts.MOUNT_ATTR_NOATIME, _ATIME),
-    "atime": _Flag(0, mounts.MS_NOATIME, mounts.MOUNT_ATTR_RELATIME, _ATIME),
-    "relatime": _Flag(mounts.MS_RELATIME, _MS_ATIMES, mounts.MOUNT_ATTR_RELATIME, _ATIME),
-    "norelatime": _Flag(0, mounts.MS_RELATIME, mounts.MOUNT_ATTR_RELATIME, _ATIME),  # the kernel's default is relatime
-    "strictatime": _Flag(mounts.MS_STRICTATIME, _MS_ATIMES, mounts.MOUNT_ATTR_STRICTATIME, _ATIME),
-    "nostrictatime": _Flag(0, mounts.MS_STRICTATIME, mounts.MOUNT_ATTR_RELATIME, _ATIME),
+_OF_MOUNT: Final[dict[str, _Flag]] = {
+    "ro": (mounts.MS_RDONLY, 0, mounts.MOUNT_ATTR_RDONLY, 0),
+    "rw": (0, mounts.MS_RDONLY, 0, mounts.MOUNT_ATTR_RDONLY),
+    "nosuid": (mounts.MS_NOSUID, 0, mounts.MOUNT_ATTR_NOSUID, 0),
+    "suid": (0, mounts.MS_NOSUID, 0, mounts.MOUNT_ATTR_NOSUID),
+    "nodev": (mounts.MS_NODEV, 0, mounts.MOUNT_ATTR_NODEV, 0),
+    "dev": (0, mounts.MS_NODEV, 0, mounts.MOUNT_ATTR_NODEV),
+    "noexec": (mounts.MS_NOEXEC, 0, mounts.MOUNT_ATTR_NOEXEC, 0),
+    "exec": (0, mounts.MS_NOEXEC, 0, mounts.MOUNT_ATTR_NOEXEC),
+    "nosymfollow": (mounts.MS_NOSYMFOLLOW, 0, mounts.MOUNT_ATTR_NOSYMFOLLOW, 0),
+    "symfollow": (0, mounts.MS_NOSYMFOLLOW, 0, mounts.MOUNT_ATTR_NOSYMFOLLOW),
+    "nodiratime": (mounts.MS_NODIRATIME, 0, mounts.MOUNT_ATTR_NODIRATIME, 0),
+    "diratime": (0, mounts.MS_NODIRATIME, 0, mounts.MOUNT_ATTR_NODIRATIME),
+    "noatime": (mounts.MS_NOATIME, _MS_ATIMES, mounts.MOUNT_ATTR_NOATIME, _ATIME),
+    "atime": (0, mounts.MS_NOATIME, mounts.MOUNT_ATTR_RELATIME, _ATIME),
+    "relatime": (mounts.MS_RELATIME, _MS_ATIMES, mounts.MOUNT_ATTR_RELATIME, _ATIME),
+    "norelatime": (0, mounts.MS_RELATIME, mounts.MOUNT_ATTR_RELATIME, _ATIME),  # the kernel's default is relatime
+    "strictatime": (mounts.MS_STRICTATIME, _MS_ATIMES, mounts.MOUNT_ATTR_STRICTATIME, _ATIME),
+    "nostrictatime": (0, mounts.MS_STRICTATIME, mounts.MOUNT_ATTR_RELATIME, _ATIME),
 }
 _RECURSIVE: Final = {f"r{name}": flag for name, flag in _OF_MOUNT.items()}
 # Flags of a file system: a bind shows one that has its own already, and mount(2) ignores them there.
@@ -91,8 +85,9 @@ class Change(NamedTuple):
 
     def then(self, flag: _Flag) -> "Change":
         """Return both in one; of what contradicts the later holds. The access-time field is cleared whenever it is set."""
-        setting = self.setting & ~flag.attr_clear | flag.attr_set
-        clearing = self.clearing & ~(flag.attr_set & ~_ATIME) | flag.attr_clear
+        _ms_set, _ms_clear, attr_set, attr_clear = flag
+        setting = self.setting & ~attr_clear | attr_set
+        clearing = self.clearing & ~(attr_set & ~_ATIME) | attr_clear
         return Change(setting, clearing)
 
 
@@ -120,7 +115,7 @@ def parse_options(options: Sequence[str]) -> MountOptions:
     for option in options:
         if option in _OF_MOUNT:
             flag = _OF_MOUNT[option]
-            flags = flags & ~flag.ms_clear | flag.ms_set
+            flags = flags & ~flag[1] | flag[0]
             own = own.then(flag)
         elif option in _RECURSIVE:
             recursive = recursive.then(_RECURSIVE[option])

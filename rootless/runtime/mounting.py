@@ -57,7 +57,6 @@ def mount_all(
             devices.make_defaults(root)
     if all(os.path.normpath(request["destination"]) != _DEV for request in requests):
         devices.make_defaults(root)
-    _make_read_only_later(root, requests)
 
 
 def bind_all(root: int, requests: Sequence[Mapping[str, Any]]) -> None:
@@ -258,7 +257,8 @@ def _is_filled_later(request: Mapping[str, Any], options: MountOptions) -> bool:
     return options.copy_up or request["destination"] == _DEV
 
 
-def _make_read_only_later(root: int, requests: Sequence[Mapping[str, Any]]) -> None:
+def finish(root: int, requests: Sequence[Mapping[str, Any]]) -> None:
+    """Make read-only what should be, and was not yet: what it holds is there now, the terminal in /dev as well."""
     for request in requests:
         asked = request.get("options") or ()
         if "ro" not in asked:

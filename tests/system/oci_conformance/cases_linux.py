@@ -7,7 +7,7 @@ from tests.system.oci_conformance.case import BOTH_UNKNOWN, LENIENT, UNKNOWN, Ca
 _NAMESPACES = [{"type": name} for name in ("user", "mount", "pid", "ipc", "uts")]
 _TTY = {"path": "/dev/my-tty", "type": "c", "major": 5, "minor": 0, "fileMode": 0o666, "uid": 0, "gid": 0}
 _NO_NODE = {
-    "crun": "it cannot bind devices where cgroup namespaces are kept from it",
+    "crun": "1.8.1 wants a mount namespace outside of the user namespace for that, which a user cannot have",
     "runc": "it looks for the device at the same path of the node only",
 }
 _BY_FILE = "it writes the file, which the kernel keeps for the node's root"
@@ -119,6 +119,20 @@ CASES = [
         {"linux.devices+": {"path": "/dev/pipe", "type": "p", "fileMode": 0o642, "uid": 3, "gid": 4}},
         "stat -c '%F %a %u %g' /dev/pipe",
         "fifo 642 3 4",
+        crun=_NO_NODE["crun"],
+        runc="it makes no FIFOs as a user",
+    ),
+    Case(
+        "linux.devices[0].path",
+        {
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["ro"]},
+            ],
+            "linux.devices": [{"path": "/dev/pipe", "type": "p"}],
+        },
+        "stat -c '%F' /dev/pipe; touch /dev/x 2>&1 | cut -d' ' -f3-",
+        "fifo\nRead-only file system",
         crun=_NO_NODE["crun"],
         runc="it makes no FIFOs as a user",
     ),

@@ -257,6 +257,17 @@ CASES = [
         "lo",
     ),
     Case(
+        "mounts[0].options",
+        {
+            "mounts": [
+                {"destination": "/proc", "type": "proc", "source": "proc"},
+                {"destination": "/dev", "type": "tmpfs", "source": "tmpfs", "options": ["mode=755", "ro"]},
+            ]
+        },
+        "echo x >/dev/null && touch /dev/x 2>&1 | cut -d: -f3",
+        "Read-only file system",
+    ),
+    Case(
         "mounts",
         {"mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}]},
         "echo x >/dev/null; ls /dev",

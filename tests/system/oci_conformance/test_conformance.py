@@ -20,6 +20,9 @@ CASES = [*cases_process.CASES, *cases_mounts.CASES, *cases_linux.CASES, *cases_s
 WORKERS = 4
 MAPS = ("annotations", "linux.sysctl", "linux.netDevices", "linux.resources.unified", "linux.resources.rdma")
 NOT_OF_LINUX = {"process.commandLine", "process.user.username"}  # Windows's
+# What runc does with limits depends on the version of the controllers.
+OF_CGROUPS = ("linux.resources", "linux.cgroupsPath")
+IS_HYBRID = os.path.isdir("/sys/fs/cgroup/unified")
 
 Futures = dict[tuple[int, str], Future[Outcome]]
 
@@ -56,7 +59,7 @@ def test_row(number: int, outcomes: Futures, described_peers: set[str]) -> None:
     else:
         assert (ours.status, ours.stdout.strip()) == (0, case.expected), ours
     for peer in PEERS:
-        if peer in described_peers:
+        if peer in described_peers and not (peer == "runc" and case.place.startswith(OF_CGROUPS) and not IS_HYBRID):
             compare(case, ours, outcomes[number, peer].result(), getattr(case, peer), peer)
 
 
