@@ -70,10 +70,10 @@ def test_what_is_refused(engine: Engine) -> None:
         (["run", *NONE, "--secret", "nosuch", "busybox", "true"], "No such secret: nosuch"),
         (["run", *NONE, "--secret", "x,odd=1", "busybox", "true"], "invalid option 'odd=1'"),
     ):
-        assert text in engine.rl(*arguments, check=125).stderr
+        assert text in engine.rl(*arguments, check=125 if arguments[0] == "run" else 1).stderr
     large = engine.folder / "home/large"
     large.write_bytes(bytes(600_000))
-    assert "less than 512000 bytes" in engine.rl("secret", "create", "one", str(large), check=125).stderr
+    assert "less than 512000 bytes" in engine.rl("secret", "create", "one", str(large), check=1).stderr
     assert engine.rl("ps", "-aq").stdout == ""
 
 
