@@ -1,16 +1,19 @@
-"""`rl logs`: show what a container wrote."""
+"""`rl logs`: show what containers wrote."""
 
 import os
 import time
 from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import click
 
-from cli.log_reader import Entry, LogReader, Selection, entries
-from cli.several import for_each
+from cli.complaints import complain
+from cli.log_entries import Entry, Selection, entries, to_bytes
+from cli.log_reader import LogReader
+from cli.several import for_each, report
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore, is_of_this_node
-from rootless.errors import InUse, InvalidInput
+from rootless.errors import InUse, InvalidInput, RlError
 from rootless.linux.process import ProcessId, open_pidfd
 from rootless.locations import from_environment
 
@@ -18,21 +21,63 @@ _DESCRIPTORS = {"stdout": 1, "stderr": 2}
 
 
 @click.command()
+@click.option("--details", is_flag=True, help="Show the tag, labels and variables that --log-opt names.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what the container writes, until it ends.")
+@click.option("--names", is_flag=True, help="Show the container's name before each line.")
 @click.option("--since", metavar="TIME", help="Show what was written since a time (2026-01-31T12:00:00Z) or so long ago (42m).")
 @click.option("--until", metavar="TIME", help="Show what was written before a time.")
 @click.option("-n", "--tail", default="all", metavar="N", help="Show the last N lines only.")
 @click.option("-t", "--timestamps", is_flag=True, help="Show when each line was written.")
-@click.argument("container")
-def command(*, container: str, follow: bool, since: str | None, until: str | None, tail: str, timestamps: bool) -> int:
-    """Show what CONTAINER wrote to its standard output and error."""
+@click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
+def command(
+    *,
+    containers: tuple[str, ...],
+    details: bool,
+    follow: bool,
+    names: bool,
+    since: str | None,
+    until: str | None,
+    tail: str,
+    timestamps: bool,
+) -> int:
+    """Show what containers wrote to their standard output and error."""
     selection = Selection(_tail(tail), _time(since), _time(until))
+    form = _Form(timestamps, details, names or len(containers) > 1)
+    if follow and len(containers) > 1:
+        return _follow_all(containers, selection, form)
 
     def show(name: str) -> None:
         document = ContainerStore(from_environment(os.environ, os.geteuid())).find(name)
-        _show(document, selection, follow=follow, timestamps=timestamps)
+        _show(document, selection, form, follow=follow)
 
-    return for_each([container], show)
+    return for_each(containers, show)
+
+
+class _Form(NamedTuple):
+    """What is shown of an entry beside its text."""
+
+    timestamps: bool
+    details: bool
+    names: bool
+
+
+def _follow_all(containers: tuple[str, ...], selection: Selection, form: _Form) -> int:
+    """Follow each container in a process of its own, whose writes are whole lines; returns the worst exit status."""
+    children = []
+    for name in containers:
+        pid = os.fork()
+        if pid == 0:
+            status = 1
+            try:
+                document = ContainerStore(from_environment(os.environ, os.geteuid())).find(name)
+                _show(document, selection, form, follow=True)
+                status = 0
+            except (RlError, OSError) as error:
+                report(error)
+            finally:
+                os._exit(status)
+        children.append(pid)
+    return max(os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) for pid in children)
 
 
 def _tail(text: str) -> int | None:
@@ -52,7 +97,9 @@ def _time(text: str | None) -> int | None:
     return parse_since(text, time.time_ns())
 
 
-def _show(document: Document, selection: Selection, *, follow: bool, timestamps: bool) -> None:
+def _show(document: Document, selection: Selection, form: _Form, *, follow: bool) -> None:
+    if (document["HostConfig"].get("LogConfig") or {}).get("Type") == "none":
+        raise InvalidInput("configured logging driver does not support reading", "its log driver is none: rl attach shows output")
     pidfd = _monitor(document) if follow else None  # before reading: no line can slip between
     try:
         reader = LogReader(document["LogPath"])
@@ -61,8 +108,12 @@ def _show(document: Document, selection: Selection, *, follow: bool, timestamps:
     if selection.tail is not None:
         reader.seek_tail(selection.tail)
     blocks = reader.blocks() if pidfd is None else reader.follow(document["LogPath"], pidfd)
+    prefix = f"{document['Name'].lstrip('/')} " if form.names else ""
     for lines in blocks:
-        _write(entries(lines, selection), timestamps=timestamps)
+        if reader.lost:
+            reader.lost = False
+            complain("lines are missing: the log was rotated faster than it was read", kind="warning")
+        _write(entries(lines, selection), form, prefix)
     reader.close()
 
 
@@ -75,19 +126,26 @@ def _monitor(document: Document) -> int | None:
     return open_pidfd(ProcessId(*monitor)) if document["State"]["Running"] and monitor is not None else None
 
 
-def _write(found: Iterable[Entry], *, timestamps: bool) -> None:
+def _write(found: Iterable[Entry], form: _Form, prefix: str) -> None:
     """Write entries to the streams they came from, those that follow each other on one stream at once."""
-    for stream, text in _joined(found, timestamps=timestamps):
-        content = memoryview(text.encode("utf-8", "replace"))
+    for stream, text in _joined(found, form, prefix):
+        content = memoryview(to_bytes(text))
         while content:
             content = content[os.write(_DESCRIPTORS.get(stream, 1), content) :]
 
 
-def _joined(found: Iterable[Entry], *, timestamps: bool) -> Iterator[tuple[str, str]]:
+def _joined(found: Iterable[Entry], form: _Form, prefix: str) -> Iterator[tuple[str, str]]:
     current, texts = "", [""]
+    is_plain = not (prefix or form.timestamps or form.details)
     for entry in found:
         if entry.stream != current:
             yield current, "".join(texts)
             current, texts = entry.stream, []
-        texts.append(f"{entry.time} {entry.log}" if timestamps else entry.log)
+        texts.append(entry.log if is_plain else _shown(entry, form, prefix))
     yield current, "".join(texts)
+
+
+def _shown(entry: Entry, form: _Form, prefix: str) -> str:
+    time_stamp = f"{entry.time} " if form.timestamps else ""
+    details = f"{entry.details} " if form.details else ""
+    return f"{prefix}{time_stamp}{details}{entry.log}"

@@ -139,7 +139,7 @@ def _document(
         ResolvConfPath=f"{folder}/resolv.conf",
         HostnamePath=f"{folder}/hostname",
         HostsPath=f"{folder}/hosts",
-        LogPath=f"{folder}/{container_id}-json.log",
+        LogPath=_log_path(folder, options),
         Name=f"/{options.name or names.made_up_name(container_id)}",
         RestartCount=0,
         Driver=driver,
@@ -199,6 +199,15 @@ def _config(hostname: str, image: Image, image_name: str, options: CreateOptions
         "StopSignal": options.stop_signal or of_image.stop_signal,
         **_optional_config(of_image, options),
     }
+
+
+def _log_path(folder: str, options: CreateOptions) -> str:
+    if options.log_driver in (None, "json-file"):
+        default = f"{folder}/{os.path.basename(folder)}-json.log"
+    else:
+        default = f"{folder}/ctr.log" if options.log_driver == "k8s-file" else ""
+    chosen = dict(options.log_options).get("path")
+    return os.path.abspath(chosen) if chosen else default
 
 
 def _optional_config(of_image: ContainerDefaults, options: CreateOptions) -> dict[str, Any]:

@@ -1,21 +1,68 @@
-"""A container's log in Docker's json-file format: one object a line, {"log": text, "stream": name, "time": RFC 3339}."""
+"""A container's log in a file, in Docker's json-file or Kubernetes' CRI format, rotated by size.
 
+json-file: one object a line, {"log": text, "stream": name, "attrs": {…}, "time": RFC 3339}. Bytes that are not UTF-8 are written as
+the lone surrogates that Python reads back to them (PEP 383), and others as characters that mean nothing.
+CRI (k8s-file): `TIME STREAM F content`, or P for a piece of a line that goes on.
+
+Rotation goes between two entries: `log` gets the other name `log.1` (and that log.2 …), then a new file takes its name. There is
+always a file of that name, and nobody writes to one that has lost it, so who follows reads that to its end, and goes on with the
+next. Compressed files keep the time of the last change, by which a follower knows them.
+"""
+
+import contextlib
 import os
+from collections.abc import Callable, Mapping
 from json.encoder import encode_basestring_ascii
+from typing import Final, NamedTuple
 
 from rootless.containers import clock
 
-_MAX_PARTIAL = 16 << 10
+_MAX_PARTIAL: Final = 16 << 10
 """Bytes of a line without end that become an entry of their own, as in Docker."""
+
+Encoder = Callable[[str, str, bytes], bytes]
+"""Returns an entry for time, stream and line."""
+
+
+class Rotation(NamedTuple):
+    """How large a file gets (0: without bound), how many there are with the current one, and whether others are compressed."""
+
+    max_bytes: int = 0
+    max_files: int = 1
+    compress: bool = False
+
+
+def json_encoder(attributes: Mapping[str, str]) -> Encoder:
+    """Return what writes entries of json-file; `attributes` go into each of them."""
+    pairs = ",".join(f"{encode_basestring_ascii(name)}:{encode_basestring_ascii(value)}" for name, value in attributes.items())
+    middle = f'"attrs":{{{pairs}}},' if pairs else ""
+
+    def encode(time: str, stream: str, line: bytes) -> bytes:
+        text = encode_basestring_ascii(line.decode("utf-8", "surrogateescape"))
+        return f'{{"log":{text},"stream":"{stream}",{middle}"time":"{time}"}}\n'.encode()
+
+    return encode
+
+
+def encode_cri(time: str, stream: str, line: bytes) -> bytes:
+    """Return an entry of k8s-file."""
+    if line.endswith(b"\n"):
+        return f"{time} {stream} F ".encode() + line
+    return f"{time} {stream} P ".encode() + line + b"\n"
 
 
 class LogFile:
     """Appends entries; lines of a stream are put together from the pieces in which they arrive."""
 
-    def __init__(self, path: str) -> None:
-        self._descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+    def __init__(self, path: str, encode: Encoder | None = None, rotation: Rotation = Rotation()) -> None:  # noqa: B008 - immutable
+        self._path = path
+        self._encode = encode or json_encoder({})
+        self._rotation = rotation
+        self._descriptor = self._open(path)
+        self._size = os.fstat(self._descriptor).st_size
         self._partial = {"stdout": b"", "stderr": b""}
         self._lost = ""
+        self._compressing = 0
 
     def write(self, stream: str, content: bytes) -> None:
         """Log what a stream wrote; an unfinished line is kept for later."""
@@ -32,11 +79,25 @@ class LogFile:
                 self._append(stream, [line])
                 self._partial[stream] = b""
 
+    def _open(self, path: str) -> int:
+        return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
+
     def _append(self, stream: str, lines: list[bytes]) -> None:
-        end = f',"stream":"{stream}","time":"{clock.now()}"}}\n'
-        entries = [f'{{"log":{encode_basestring_ascii(line.decode("utf-8", "replace"))}{end}' for line in lines]
-        if entries:
-            self._write_all("".join(entries).encode())
+        if not lines:
+            return
+        now = clock.now()
+        entries = [self._encode(now, stream, line) for line in lines]
+        if self._rotation.max_bytes == 0:
+            self._write_all(b"".join(entries))
+            return
+        first, room = 0, self._rotation.max_bytes - self._size
+        for index, entry in enumerate(entries):
+            if len(entry) > room and (self._size or index > first):
+                self._write_all(b"".join(entries[first:index]))
+                self._rotate()
+                first, room = index, self._rotation.max_bytes
+            room -= len(entry)
+        self._write_all(b"".join(entries[first:]))
 
     def _write_all(self, content: bytes) -> None:
         """Write, or lose what cannot be written (a full disk, a quota, a limit, a server that is gone).
@@ -45,14 +106,65 @@ class LogFile:
         """
         view = memoryview(content)
         if self._lost:
-            notice = f"[log lost: {self._lost}]\\n"
-            view = memoryview(f'{{"log":"{notice}","stream":"stderr","time":"{clock.now()}"}}\n'.encode() + content)
+            view = memoryview(self._encode(clock.now(), "stderr", f"[log lost: {self._lost}]\n".encode()) + content)
         try:
             while view:
-                view = view[os.write(self._descriptor, view) :]
+                written = os.write(self._descriptor, view)
+                self._size += written
+                view = view[written:]
             self._lost = ""
         except OSError as error:
             self._lost = os.strerror(error.errno or 0)
+
+    def _rotate(self) -> None:
+        """Begin a new file; where that cannot be, the old one goes on."""
+        path, new = self._path, f"{self._path}.new"
+        try:
+            if self._rotation.max_files > 1:
+                self._shift()
+            descriptor = self._open(new)
+            os.rename(new, path)
+        except OSError as error:
+            self._lost = f"it cannot be rotated: {os.strerror(error.errno or 0)}"
+            return
+        os.close(self._descriptor)
+        self._descriptor, self._size = descriptor, 0
+        if self._rotation.compress:
+            self._compress(f"{path}.1")
+
+    def _shift(self) -> None:
+        """Give each file the name of the next older one; the oldest goes."""
+        path = self._path
+        if self._compressing:
+            with contextlib.suppress(ChildProcessError):  # reaped with other orphans
+                os.waitpid(self._compressing, 0)
+            self._compressing = 0
+        for number in range(self._rotation.max_files - 1, 1, -1):
+            for ending in ("", ".gz"):
+                if os.path.exists(f"{path}.{number - 1}{ending}"):
+                    os.rename(f"{path}.{number - 1}{ending}", f"{path}.{number}{ending}")
+        for ending in ("", ".gz"):  # with two files, the oldest is the first, too
+            if os.path.exists(f"{path}.1{ending}"):
+                os.unlink(f"{path}.1{ending}")
+        os.link(path, f"{path}.1")
+
+    def _compress(self, path: str) -> None:
+        """Compress a file in a process of its own, so that nobody waits; without one it stays as it is."""
+        pid = os.fork()
+        if pid:
+            self._compressing = pid
+            return
+        try:
+            from rootless.linux.process import close_all_except, set_command_line, set_name
+
+            close_all_except({0, 1, 2})  # the container's lock above all, which would outlive the monitor
+            set_name(b"rl-log-gzip")
+            set_command_line(b"rl compress log")
+            from rootless.containers.log_compression import compress
+
+            compress(path)
+        finally:
+            os._exit(0)
 
 
 def _split(content: bytes) -> list[bytes]:

@@ -6,7 +6,9 @@ from collections.abc import Callable
 
 import pytest
 
-from cli.log_reader import Entry, LogReader, Selection, entries
+from cli.log_entries import Entry, Selection, entries, to_bytes
+from cli.log_reader import LogReader
+from rootless.containers.log_file import LogFile, Rotation, encode_cri, json_encoder
 
 EVERYTHING = Selection()
 
@@ -122,3 +124,47 @@ def test_following_a_log_that_is_removed(path: str) -> None:
             file.write(line(2))
 
     assert follow(path, during)[0] == ["line 1\n", "line 2\n"]
+
+
+@pytest.mark.parametrize("rotation", [Rotation(2000, 1), Rotation(2000, 3), Rotation(2000, 3, compress=True)])
+@pytest.mark.parametrize("encode", [json_encoder({"tag": "x"}), encode_cri])
+def test_a_follower_survives_rotation(path: str, rotation: Rotation, encode: Callable[[str, str, bytes], bytes]) -> None:
+    log = LogFile(path, encode, rotation)
+
+    def during() -> None:
+        for number in range(400):
+            log.write("stdout", b"line %d\n" % number)
+            time.sleep(0.002)
+
+    assert follow(path, during)[0] == [f"line {number}\n" for number in range(400)]
+    reader = LogReader(path)
+    kept = texts(reader)
+    assert kept == [f"line {number}\n" for number in range(400)][-len(kept) :]
+    assert len(kept) > 10 * rotation.max_files
+    reader.close()
+    tail = LogReader(path)
+    tail.seek_tail(len(kept) - 1)
+    assert texts(tail) == kept[1:]
+    tail.close()
+
+
+def test_files_are_as_many_and_as_large_as_wanted(path: str) -> None:
+    log = LogFile(path, None, Rotation(1000, 3))
+    for number in range(100):
+        log.write("stdout", b"line %d\n" % number)
+    log.write("stdout", b"".join(b"more %d\n" % number for number in range(50)))
+    names = sorted(os.listdir(os.path.dirname(path)))
+    assert names == ["log", "log.1", "log.2"]
+    assert all(os.path.getsize(f"{os.path.dirname(path)}/{name}") <= 1000 for name in names)
+
+
+@pytest.mark.parametrize("encode", [json_encoder({}), encode_cri])
+def test_any_bytes_come_back(path: str, encode: Callable[[str, str, bytes], bytes]) -> None:
+    content = bytes(range(256)) * 300 + b"\xed\xa0\x80 \xe2\x80\n" + "é\u2028".encode() * 20_000
+    log = LogFile(path, encode)
+    for start in range(0, len(content), 7001):
+        log.write("stdout", content[start : start + 7001])
+    log.flush()
+    reader = LogReader(path)
+    assert b"".join(to_bytes(one) for one in texts(reader)) == content
+    reader.close()
