@@ -45,5 +45,5 @@ def command(settings: Settings, container_id: str, command: tuple[str, ...], **g
         given["preserve_fds"],
         seccomp_cache(),
     )
-    executed = execute(settings.folder(container_id), options, os.environ)
+    executed = execute(settings.folder(container_id), options, os.environ, settings.warn)
     return 0 if given["detach"] else foreground.watch(executed.pid, executed.master)

@@ -64,7 +64,7 @@ def read_process(path: str) -> tuple[dict[str, Any], tuple[str, ...]]:
         _check_process(process, "")
     except Malformed as error:
         raise InvalidInput(f"{name}: {error}") from None
-    return process, tuple(warnings_of(process))
+    return process, tuple(warning.removeprefix("process.") for warning in warnings_of(process))
 
 
 def _load(path: str, name: str) -> Any:

@@ -16,11 +16,12 @@ E closes itself before it enters, because the container's root could open a proc
 
 import contextlib
 import os
+import signal
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any, NamedTuple, NoReturn
 
-from rootless.errors import InUse
+from rootless.errors import InUse, RlError
 from rootless.linux import namespaces
 from rootless.linux.process import close_all_except, pid_of
 from rootless.linux.sockets import packet_pair, socket
@@ -71,8 +72,7 @@ def create(plan: JoinPlan) -> Joined:
     pid, master, listener = -1, None, -1
     while True:
         if listener >= 0 and pid >= 0:
-            plan.on_listener(pid, listener)
-            os.close(listener)
+            _hand_over(plan, pid, listener)
             listener = -1
         message = channel.receive(ours)
         if message.event == "created":
@@ -91,6 +91,19 @@ def create(plan: JoinPlan) -> Joined:
         else:
             ours.close()
             return Joined(pid, master)
+
+
+def _hand_over(plan: JoinPlan, pid: int, listener: int) -> None:
+    """Hand the listener on; a process that nobody can answer must not be left waiting."""
+    try:
+        plan.on_listener(pid, listener)
+    except (RlError, OSError):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+        _reap(pid)
+        raise
+    finally:
+        os.close(listener)
 
 
 def _reap(pid: int) -> None:

@@ -1,5 +1,6 @@
 """Rare properties where the conformance table does not reach: locked mounts, commands of exec, closed interpreters."""
 
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -109,3 +110,17 @@ def test_a_limit_that_engines_set_unasked_is_warned_of(runtime: Runtime) -> None
     runtime.write(spec)
     assert "linux.resources.memory.limit" in runtime.run("run", "one", check=1).stderr
     assert runtime.run("--cgroup-manager", "disabled", "run", "one").stdout == "ok\n"
+
+
+def test_a_process_file_is_checked_as_the_config_is(runtime: Runtime) -> None:
+    runtime.write(config("sleep", "100"))
+    runtime.create("one")
+    runtime.run("start", "one")
+    process = runtime.folder / "process.json"
+    known = {"cwd": "/", "args": ["echo", "ok"], "env": ["PATH=/bin"]}
+    process.write_text(json.dumps({**known, "capabilities": {"bounding": ["CAP_FLY"]}}))
+    result = runtime.run("exec", "--process", str(process), "one")
+    assert result.stdout == "ok\n"
+    assert "warning: process.json: capabilities: 'CAP_FLY'" in result.stderr
+    process.write_text(json.dumps({**known, "rlimits": [{"type": "RLIMIT_X", "soft": 1, "hard": 1}]}))
+    assert "process.json: rlimits[0].type: must be one of" in runtime.run("exec", "--process", str(process), "one", check=1).stderr

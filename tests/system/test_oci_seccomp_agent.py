@@ -146,3 +146,14 @@ def test_a_container_without_its_agent_is_not_made(runtime: Runtime, agent: Agen
     os.unlink(agent.path)
     runtime.write(document)
     assert "linux.seccomp.listenerPath: cannot reach" in runtime.run("run", "one", check=1).stderr
+
+
+def test_a_command_without_its_agent_is_not_run(runtime: Runtime, agent: Agent) -> None:
+    runtime.write(spec(agent, "mkdir", script="sleep 100"))
+    runtime.create("one")
+    runtime.run("start", "one")
+    before = runtime.run("ps", "--format", "json", "one").stdout
+    agent.close()
+    os.unlink(agent.path)
+    assert "linux.seccomp.listenerPath: cannot reach" in runtime.run("exec", "one", "sleep", "100", check=1).stderr
+    assert runtime.run("ps", "--format", "json", "one").stdout == before

@@ -11,6 +11,7 @@ from rootless.runtime import config, join
 from rootless.runtime.interpreter import protect
 from rootless.runtime.oci import console_socket, id_maps
 from rootless.runtime.oci.create import load_filter, preserved_descriptors, write_pid_file
+from rootless.runtime.oci.operations import Warn
 from rootless.runtime.oci.state import Folder, oci_state, status
 from rootless.runtime.sharing import keeps_groups
 
@@ -42,8 +43,10 @@ class Executed(NamedTuple):
     master: int | None  # of its terminal, where no console socket took it
 
 
-def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str]) -> Executed:
+def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str], warn: Warn) -> Executed:
     """Run a process in a running container; returns when it has executed its command.
+
+    `warn` is told of what the process file asks for and nobody can grant.
 
     The caller is single-threaded and becomes a child subreaper. Raises `InUse`, `CommandNotFound`, `CannotInvoke`.
     """
@@ -54,7 +57,7 @@ def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str]) ->
     spec = folder.spec()
     maps = id_maps.of_container(spec)
     protect(maps)
-    process = _process(spec["process"], options)
+    process = _process(spec["process"], options, warn)
     preserved, variables = preserved_descriptors(options.preserve_fds, environ)
     process["env"] = [*process["env"], *variables]
     seccomp_filter = load_filter(spec, options.seccomp_cache)
@@ -95,10 +98,13 @@ def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str]) ->
     return Executed(joined.pid, master)
 
 
-def _process(own: Mapping[str, Any], options: ExecOptions) -> dict[str, Any]:
+def _process(own: Mapping[str, Any], options: ExecOptions, warn: Warn) -> dict[str, Any]:
     """Return the OCI process: a whole one from a file, or the container's own with the options over it."""
     if options.process is not None:
-        return config.read_process(options.process)[0]
+        process, warnings = config.read_process(options.process)
+        for warning in warnings:
+            warn(f"{os.path.basename(options.process)}: {warning}")
+        return process
     process = {**own, "args": list(options.arguments), "terminal": options.terminal}
     process.pop("consoleSize", None)
     process["env"] = [*own["env"], *options.environment]
