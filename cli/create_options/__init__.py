@@ -9,7 +9,7 @@ from typing import Any, Final, Protocol
 
 import click
 
-from cli.create_options import files, general, health, identity, lifetime, logs, namespaces, process
+from cli.create_options import files, general, health, identity, lifetime, logs, namespaces, process, runtime
 from cli.create_options.given import Decorator, Given
 from rootless.containers.options import CreateOptions
 
@@ -20,7 +20,7 @@ class _Concern(Protocol):
     def apply(self, options: CreateOptions, given: Given) -> CreateOptions: ...
 
 
-_CONCERNS: Final[tuple[_Concern, ...]] = (general, identity, process, namespaces, files, lifetime, health, logs)
+_CONCERNS: Final[tuple[_Concern, ...]] = (general, identity, process, namespaces, files, lifetime, health, logs, runtime)
 
 # -h is the host name, as in Docker; what follows the image belongs to the container.
 CONTEXT: Final = {"help_option_names": ["--help"], "allow_interspersed_args": False}

@@ -10,7 +10,7 @@ from rootless.containers.namespace_modes import KEEP_GROUPS, OF_CONTAINER
 from rootless.containers.options import SHM_SIZE
 from rootless.containers.sharing import Shared, open_shared
 from rootless.containers.store import ContainerStore
-from rootless.errors import RlError
+from rootless.errors import InvalidInput, RlError
 from rootless.images import layers as image_layers
 from rootless.linux.interfaces import DEVICE_PATH
 from rootless.locations import Locations
@@ -33,7 +33,7 @@ class Bundle(NamedTuple):
     spec: dict[str, Any]
     network: Network
     capability_names: tuple[str, ...]
-    seccomp_filter: SeccompFilter
+    seccomp_filter: SeccompFilter | None
     reaper: bool  # our own init stays above the command
     shared: Shared
     groups: tuple[str, ...]  # --group-add
@@ -67,7 +67,22 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         spec["annotations"] = document["HostConfig"]["Annotations"]
     names = tuple(container_capabilities())
     reaper = bool(document["HostConfig"]["Init"]) and init_path is None
-    return Bundle(root, spec, network, names, load_filter(locations, names), reaper, shared, additional_groups(document))
+    compiled = None
+    if document["HostConfig"]["Runtime"] == "rl":
+        compiled = load_filter(locations, names)
+    else:
+        _complete_for_another(document, spec, names, wants_init=reaper)
+    return Bundle(root, spec, network, names, compiled, reaper, shared, additional_groups(document))
+
+
+def _complete_for_another(document: Document, spec: dict[str, Any], capability_names: tuple[str, ...], *, wants_init: bool) -> None:
+    """Put in what our own runtime is given otherwise: the filter as an object, to be compiled by another runtime."""
+    if wants_init:
+        raise InvalidInput("--init needs rl's own runtime", "give a program: --init --init-path FILE (catatonit, tini)")
+    if keeps_groups(document):
+        raise InvalidInput("--group-add keep-groups needs rl's own runtime", "leave out --runtime and RL_RUNTIME")
+    platform = seccomp.Platform.of_this_node()
+    spec["linux"]["seccomp"] = seccomp.oci_seccomp(seccomp.default_profile(), capability_names, platform)
 
 
 def keeps_groups(document: Document) -> bool:

@@ -256,7 +256,7 @@ def _host_config(options: CreateOptions) -> dict[str, Any]:
         "CapAdd": None,
         "CapDrop": None,
         "Init": options.init,
-        "Runtime": "rl",
+        "Runtime": options.runtime,
         "ShmSize": options.shm_size,
         "VolumesFrom": None,
     }

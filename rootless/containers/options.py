@@ -34,6 +34,7 @@ class CreateOptions(NamedTuple):
     read_only: bool = False
     init: bool = False
     init_path: str | None = None  # on the node; None: our own
+    runtime: str = "rl"  # an OCI runtime's name or path
     attach: bool = True
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()

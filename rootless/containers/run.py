@@ -4,7 +4,7 @@ import contextlib
 import os
 import signal
 from collections.abc import Callable
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
 
 from rootless.containers import bundle
 from rootless.containers.bundle import Bundle
@@ -23,6 +23,9 @@ from rootless.runtime.interpreter import engine_maps
 from rootless.runtime.process import complete
 from rootless.runtime.stage import StagePlan
 from rootless.storage import drivers
+
+if TYPE_CHECKING:
+    from rootless.runtime.foreign import ForeignRuntime
 
 _KILLED: Final = 137
 _LAST_WORDS: Final = 2000  # bytes
@@ -156,7 +159,17 @@ class Run:
             (lambda pid: write_by_kernel(pid, child_maps())) if shared.makes_user_namespace else None,
             held=shared.descriptors,
             groups=prepared.groups,
+            foreign=self._foreign(),
         )
+
+    def _foreign(self) -> "ForeignRuntime | None":
+        name = self._document["HostConfig"]["Runtime"]
+        if name == "rl":
+            return None
+        from rootless.runtime import foreign  # rare
+
+        program = foreign.find(name, os.environ)
+        return None if program is None else foreign.ForeignRuntime(program, f"{self._folder}/runtime", os.getpid())
 
     def _with_sources(self, plan: StagePlan) -> StagePlan:
         """Add what the stage makes for the container's mounts."""

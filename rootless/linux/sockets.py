@@ -29,7 +29,7 @@ from collections.abc import Sequence
 __all__ = [
     "AF_UNIX", "SHUT_WR", "SOCK_CLOEXEC", "SOCK_NONBLOCK", "SOCK_SEQPACKET", "SOCK_STREAM", "SOL_SOCKET", "SO_ERROR",
     "packet_pair", "receive_packet", "send_packet", "socket", "stream_pair",
-    "listen_at", "connect_to", "accept_from", "accept_packets",
+    "listen_at", "connect_to", "accept_from", "accept_packets", "receive_descriptor",
 ]  # fmt: skip
 
 MAX_PACKET = 1 << 16
@@ -116,3 +116,16 @@ def accept_packets(listener: socket) -> socket:
     """Wait for one connection at a listening SOCK_SEQPACKET socket."""
     descriptor, _address = listener._accept()  # type: ignore[attr-defined]  # as above
     return socket(AF_UNIX, SOCK_SEQPACKET, 0, descriptor)
+
+
+def receive_descriptor(listener: socket) -> int:
+    """Wait for one connection at a listening socket, and for the one descriptor that it sends. Raises `OSError`."""
+    descriptor, _address = listener._accept()  # type: ignore[attr-defined]  # as above
+    connection = socket(AF_UNIX, SOCK_STREAM, 0, descriptor)
+    try:
+        _name, descriptors = receive_packet(connection)
+    finally:
+        connection.close()
+    if len(descriptors) != 1:
+        raise OSError(errno.EPROTO, os.strerror(errno.EPROTO))
+    return descriptors[0]

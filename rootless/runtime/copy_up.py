@@ -13,14 +13,17 @@ _FOLDER_FLAGS: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEX
 _NOT_KEPT: Final = (errno.ENOTSUP, errno.EPERM, errno.EINVAL)
 
 
-def copy_tree(source: int, root: int, destination: str) -> None:
+def copy_tree(source: int, root: int, destination: str, mode: int | None) -> None:
     """Copy what the folder `source` holds to the folder at `destination` in `root`, mode, owner, times and attributes with it.
 
-    Links are copied, never followed. Device nodes are left out: a user cannot make any.
+    `mode` is that of the folder itself where the mount's options name one. Links are copied, never followed. Device nodes are left
+    out: a user cannot make any.
     """
     target = open_in_root(root, destination, os.O_RDONLY | os.O_DIRECTORY)
     try:
         _copy_folder(source, target)
+        if mode is not None:
+            os.fchmod(target, mode)
     finally:
         os.close(target)
 

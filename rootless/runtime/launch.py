@@ -132,7 +132,8 @@ class _Progress:
         self._pidfd, *self._mount_namespace = message.descriptors
         self._known = message.fields["known"]
         self._reap()
-        self._unreaped = [message.fields["stage"]]
+        # The stage of another runtime stays (`rootless.runtime.foreign`); ours has ended.
+        self._unreaped = [message.fields["stage"]] if message.fields["stage"] is not None else []
         with contextlib.suppress(ProcessLookupError):  # it ended already: the next event says why
             self._init = identify(message.fields["init"])
 

@@ -180,17 +180,24 @@ def _mount_new(root: int, request: Mapping[str, Any], options: MountOptions, id_
     target = _open_kernel_point(root, destination) if kind in _KERNEL_OWN else open_target(root, destination, is_folder=True)
     below = open_in_root(root, destination, os.O_RDONLY | os.O_DIRECTORY) if options.copy_up else -1
     try:
-        _mount_kind(kind, request.get("source") or kind, target, flags, data)
+        if not _mount_kind(kind, request.get("source") or kind, target, flags, data):
+            return
         if options.recursive != (0, 0) or options.propagations or id_map is not None:
             _set_options_of_new(root, destination, options, id_map)
         if options.copy_up:
             from rootless.runtime import copy_up  # rare: loaded already, before the interpreter was closed (`extras`)
 
-            copy_up.copy_tree(below, root, destination)
+            copy_up.copy_tree(below, root, destination, _mode_of(data))
     finally:
         os.close(target)
         if below >= 0:
             os.close(below)
+
+
+def _mode_of(data: str) -> int | None:
+    """Return the mode that a tmpfs's options name; the kernel has refused one that is malformed."""
+    modes = [option.removeprefix("mode=") for option in data.split(",") if option.startswith("mode=")]
+    return int(modes[-1], 8) if modes else None
 
 
 def _open_kernel_point(root: int, destination: str) -> int:
@@ -206,7 +213,8 @@ def _open_kernel_point(root: int, destination: str) -> int:
     raise InvalidInput(f"cannot mount {destination}: the image has no folder there, but something else", "make the image anew")
 
 
-def _mount_kind(kind: str, source: str, target: int, flags: int, data: str) -> None:
+def _mount_kind(kind: str, source: str, target: int, flags: int, data: str) -> bool:
+    """Mount a file system of its own; False where there is none to be had, and the container does without."""
     point = f"/proc/self/fd/{target}"
     try:
         if kind in ("cgroup", "cgroup2"):
@@ -218,10 +226,12 @@ def _mount_kind(kind: str, source: str, target: int, flags: int, data: str) -> N
             # Where the kernel keeps the tree from us, the folder stays empty, as in Docker without cgroups.
             if error.errno not in (errno.EPERM, errno.EBUSY, errno.ENODEV):
                 raise
-        elif error.errno == errno.EPERM and kind in _OF_NODE:
+            return False
+        if error.errno == errno.EPERM and kind in _OF_NODE:
             _bind_of_node(_OF_NODE[kind], target, flags)
         else:
             raise
+    return True
 
 
 def _bind_of_node(source: str, target: int, flags: int) -> None:

@@ -41,7 +41,7 @@ answers "o" when it is done.
 import errno
 import os
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from rootless.errors import InUse
 from rootless.linux import mounts, namespaces
@@ -55,6 +55,9 @@ from rootless.runtime.isolation import close_interpreter
 from rootless.runtime.process import SeccompFilter, complete, completion
 from rootless.runtime.sharing import keeps_groups
 from rootless.runtime.users import resolve
+
+if TYPE_CHECKING:
+    from rootless.runtime.foreign import ForeignRuntime
 
 
 class StagePlan(NamedTuple):
@@ -79,6 +82,7 @@ class StagePlan(NamedTuple):
     # What the mounts need besides: called in T with the root's path and the OCI process's user, when the root is mounted.
     make_sources: Callable[[str, Mapping[str, Any]], None] | None = None
     owned: tuple[str, ...] = ()  # paths outside whose owner becomes that user
+    foreign: "ForeignRuntime | None" = None  # another runtime makes init
 
 
 def run_outer(plan: StagePlan, sync: socket) -> None:
@@ -125,7 +129,13 @@ def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoRetu
             _ask_to_give_away(plan.spec, known["user"], ready, mapped)
         if plan.make_sources is not None:
             plan.make_sources(plan.root, known["user"])
-        _fork_init(plan, sync, known)
+        if plan.foreign is None:
+            _fork_init(plan, sync, known)
+        else:
+            from rootless.runtime import foreign  # rare, with shutil
+
+            spec = {**plan.spec, "process": complete(plan.spec["process"], known)}
+            foreign.run(plan.foreign, spec, plan.stdio, sync, known)
     except Exception as error:  # also a defect of ours: who waits must learn of it
         channel.send_error(sync, error, "cannot make the container")
     finally:

@@ -40,6 +40,8 @@ class Engine:
             "LANG": "C.UTF-8",
             "RL_ROOT": str(self.data_root),
             "RL_RUNROOT": str(self.runtime_dir),
+            # The whole suite passes with another runtime: RL_RUNTIME=crun contrib/test tests/system
+            **({"RL_RUNTIME": os.environ["RL_RUNTIME"]} if "RL_RUNTIME" in os.environ else {}),
             **(environment or {}),
         }
 

@@ -44,7 +44,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     "runtime/users.py": {},
     "runtime/mount_points.py": {},
     "runtime/copy_up.py": {"source": "a descriptor", "target": "a descriptor"},
-    "runtime/devices.py": {"f'/dev/{name}'": "the node's devices, before the change of root"},
+    "runtime/devices.py": {
+        "f'/dev/{name}'": "the node's devices, before the change of root",
+        "'/proc/kcore'": "the node's /proc, likewise",
+    },
     "runtime/device_nodes.py": {
         "_find(device, place)": "the node's device",
         "path": "likewise",
