@@ -9,7 +9,7 @@ from tests.support import node_state
 from tests.support.engine import Engine, is_alive, wait_until
 from tests.support.test_user import USER
 
-COUNT = int(os.environ.get("RL_TEST_REPETITIONS", "25"))
+COUNT = int(os.environ.get("RL_TEST_REPETITIONS", "20"))
 MANY = 500  # from here on a leak of each would stand out in what the kernel counts for all users
 MAX_NOTES = 4  # of dead processes that may wait for the next look-up, however many have been there
 _PATIENCE = 60.0  # seconds for what ends in the background: monitors that delete, keys that are collected
