@@ -14,7 +14,7 @@ from rootless.containers.loop import Loop
 from rootless.containers.servers import Servers
 from rootless.containers.store import ContainerStore
 from rootless.containers.streams import Log, Streams
-from rootless.linux.process import ProcessId
+from rootless.linux.process import ProcessId, identify
 from rootless.locations import Locations
 from rootless.namespaces.idmap import write_by_kernel
 from rootless.namespaces.parent import add_member, child_maps, fork_into_parent, remove_member
@@ -73,6 +73,7 @@ class Run:
         prepared.shared.close()
         self.mount_namespace = created.mount_namespace
         add_member(self._runtime_dir, created.init)
+        self._end_outer(created.outer)
         self.streams.close_container_ends()
         self._created, self._pidfd = created, created.pidfd
         self._servers.guard(created.pidfd)
@@ -85,6 +86,8 @@ class Run:
         assert self._created is not None
         assert self._prepared is not None
         entry = launch.start(self._created)
+        if self._created.outer is not None:
+            os.waitpid(self._created.outer, 0)  # it was killed long ago
         spec = self._prepared.spec
         spec = {**spec, "process": complete(spec["process"], self._created.known)}
         bundle.write_config(self._folder, spec, self._prepared.shared.shown)
@@ -132,10 +135,18 @@ class Run:
         config = self._document["Config"]
         return None if config["Tty"] else self.streams.open_pipes(config["OpenStdin"])
 
+    def _end_outer(self, outer: int | None) -> None:
+        """End the outer stage, which kept the parent namespace known until init was noted."""
+        if outer is not None:
+            with contextlib.suppress(ProcessLookupError):  # somebody else killed it
+                remove_member(self._runtime_dir, identify(outer))
+            os.kill(outer, signal.SIGKILL)  # a child of ours that was not reaped yet
+
     def _fork_stage(self, outer: Callable[[], None]) -> int:
         assert self._prepared is not None
+        shared = self._prepared.shared
         keep_groups = bundle.keeps_groups(self._document)
-        return fork_into_parent(self._runtime_dir, outer, keep_groups=keep_groups, parent=self._prepared.shared.parent)
+        return fork_into_parent(self._runtime_dir, outer, keep_groups=keep_groups, member=True, parent=shared.parent)
 
     def _plan(self, prepared: Bundle, stdio: tuple[int, int, int] | None) -> StagePlan:
         driver, network, shared = drivers.load(self._document["Driver"]), prepared.network, prepared.shared
@@ -157,6 +168,7 @@ class Run:
             prepared.reaper,
             engine_maps(),
             (lambda pid: write_by_kernel(pid, child_maps())) if shared.makes_user_namespace else None,
+            lingers=True,
             held=shared.descriptors,
             groups=prepared.groups,
             foreign=self._foreign(),

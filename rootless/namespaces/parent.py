@@ -13,7 +13,8 @@ start, or somebody removed the runtime directory) /proc is searched once. P is m
     adds the child's file
     unlock; --------- one byte --------> goes on as P's root
 
-Joining an existing P needs no lock: a descriptor of it pins it.
+A look-up takes the lock shared. A starting container's outer stage keeps it until it has joined P and added its own file, and
+lives until the file of the container's init is there: so at any time some file leads to P, and no second one is made.
 """
 
 import contextlib
@@ -32,47 +33,36 @@ _FOLDER = "parent"
 
 
 def fork_into_parent(
-    runtime_dir: str, body: Callable[[], None], *, keep_groups: bool = False, parent: int | None = None
+    runtime_dir: str, body: Callable[[], None], *, keep_groups: bool = False, member: bool = False, parent: int | None = None
 ) -> int:
     """Fork a child that runs `body` as root of the user's parent namespace, making that where there is none.
 
-    `parent`, a descriptor of it, saves the search. With `keep_groups` the child has our supplementary groups still.
-    Returns the child's PID; the child ends by os._exit with 0, or 1 after an exception of `body`, which must report its own errors.
+    With `member` the child is noted, for `remove_member`, and with `keep_groups` it has our supplementary groups still. `parent`, a
+    descriptor of the namespace, saves the search. Returns the child's PID; the child ends by os._exit with 0, or 1 after an
+    exception of `body`, which must report its own errors.
 
     Raises `NodeLacks` when the node does not permit a user namespace. The caller must be single-threaded.
     """
-    if parent is not None:
-        return _fork_joining(parent, body, keep_groups)
-    existing = find_parent(runtime_dir)
-    if existing is not None:
-        try:
-            return _fork_joining(existing, body, keep_groups)
-        finally:
-            os.close(existing)
-    folder = _open_folder(runtime_dir)
-    try:
-        fcntl.flock(folder, fcntl.LOCK_EX)
-        existing = _find_by_members(folder)  # somebody may have made it while we waited
-        if existing is not None:
-            try:
-                return _fork_joining(existing, body, keep_groups)
-            finally:
-                os.close(existing)
-        return _fork_making(folder, body, keep_groups)
-    finally:
-        os.close(folder)
-
-
-def find_parent(runtime_dir: str) -> int | None:
-    """Return a descriptor of the parent namespace, or None when no process pins one now; the caller closes it."""
+    existing = None if parent is None else os.dup(parent)
     try:
         folder = os.open(f"{runtime_dir}/{_FOLDER}", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     except FileNotFoundError:
-        return _find_by_searching(runtime_dir)
+        existing = _find_by_searching(runtime_dir) if existing is None else existing
+        folder = _open_folder(runtime_dir)
     try:
-        return _find_by_members(folder)
+        fcntl.flock(folder, fcntl.LOCK_SH)
+        if existing is None:
+            existing = _find_by_members(folder)
+        if existing is None:
+            fcntl.flock(folder, fcntl.LOCK_EX)
+            existing = _find_by_members(folder)  # somebody may have made it while we waited
+        if existing is None:
+            return _fork_making(folder, body, keep_groups)
+        return _fork_joining(folder, existing, body, keep_groups=keep_groups, member=member)
     finally:
         os.close(folder)
+        if existing is not None:
+            os.close(existing)
 
 
 def add_member(runtime_dir: str, process: ProcessId) -> None:
@@ -171,10 +161,19 @@ def _has_default_map(process: ProcessId) -> bool:
     return maps == default_maps(os.geteuid(), os.getegid()).maps and is_alive(process)
 
 
-def _fork_joining(parent: int, body: Callable[[], None], keep_groups: bool) -> int:
+def _fork_joining(folder: int, parent: int, body: Callable[[], None], *, keep_groups: bool, member: bool) -> int:
     pid = os.fork()
     if pid == 0:
-        _run_child(lambda: namespaces.setns(parent, namespaces.NEWUSER), body, keep_groups)
+
+        def join() -> None:
+            if not member:
+                os.close(folder)  # and with it our share of the lock
+            namespaces.setns(parent, namespaces.NEWUSER)
+            if member:
+                _write_member(folder, identify(os.getpid()))
+                os.close(folder)
+
+        _run_child(join, body, keep_groups)
     return pid
 
 
@@ -186,6 +185,7 @@ def _fork_making(folder: int, body: Callable[[], None], keep_groups: bool) -> in
     if pid == 0:
         os.close(ready_reading)
         os.close(mapped_writing)
+        os.close(folder)
 
         def make() -> None:
             _report_unshare(ready_writing)

@@ -23,6 +23,7 @@ class Created(NamedTuple):
     sync: socket
     master: int | None  # of the container's terminal
     known: dict[str, Any]  # `process.completion` of the OCI process
+    outer: int | None = None  # PID of the outer stage, which lives until the caller kills it
     mount_namespace: int | None = None  # where the PID namespace is not the container's own: who is in it must be ended
 
 
@@ -54,7 +55,7 @@ def create(
 
     outer_pid = fork(outer)
     theirs.close()
-    progress = _Progress(ours, outer_pid)
+    progress = _Progress(ours, outer_pid, lingers=plan.lingers)
     try:
         watcher.on_begun()
         return progress.follow(watcher, interrupted)
@@ -77,9 +78,10 @@ def fork_here(body: Callable[[], None]) -> int:
 class _Progress:
     """What is known of the stages so far."""
 
-    def __init__(self, sync: socket, outer_pid: int) -> None:
+    def __init__(self, sync: socket, outer_pid: int, *, lingers: bool = False) -> None:
         self._sync = sync
-        self._unreaped = [outer_pid]
+        self._outer = outer_pid if lingers else None
+        self._unreaped = [] if lingers else [outer_pid]
         self._init: ProcessId | None = None
         self._ready = False
         self._mounted = False  # and waits for our hooks
@@ -141,7 +143,7 @@ class _Progress:
         self._reap()
         if self._init is None:
             raise RlError("the container's init ended before it was ready")
-        return Created(self._init, self._pidfd, self._sync, self._master, self._known, *self._mount_namespace)
+        return Created(self._init, self._pidfd, self._sync, self._master, self._known, self._outer, *self._mount_namespace)
 
     def _reap(self) -> None:
         while self._unreaped:
@@ -157,6 +159,9 @@ class _Progress:
             os.close(self._pidfd)
         for descriptor in self._mount_namespace:
             os.close(descriptor)
+        if self._outer is not None:
+            os.kill(self._outer, signal.SIGKILL)
+            self._unreaped.append(self._outer)
         if self._master is not None:
             os.close(self._master)
         if self._listener >= 0:

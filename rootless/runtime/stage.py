@@ -25,7 +25,7 @@ well; I is init.
       <------------ console [master] --------------------------------------------------
       <------------ listener [descriptor] (only of a filter that asks) -----------------
       <------------ ready -------------------------------------------------------------
-    reaps O and T
+    reaps O (kills it first, if it waits) and T
       ------------- start ------------------------------------------------------------> parent-death signal; execve
       <------------ command [pidfd] (only below a reaper, from the command itself) ----
       <------------ end of file (close on exec), or error ------------------------------
@@ -34,18 +34,20 @@ well; I is init.
 file to whoever waits. Where `start` is another process than `create` (`rl oci`), I waits for it at a listening socket, and the part
 of the dialogue from `start` on takes place over the accepted connection.
 
-(*) Where paths are to be given to the container's user, O stays until T has resolved that, whose IDs T sends as P has them; O
-answers "o" when it is done.
+(*) A monitor's O waits, with nothing open, until S has noted I as a process of the parent namespace and kills it: see
+`rootless.namespaces.parent`. Where paths are to be given to the container's user, O first waits until T has resolved that, whose
+IDs T sends as P has them, and answers "o" when it is done.
 """
 
 import errno
 import os
+import signal
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from rootless.errors import InUse
 from rootless.linux import mounts, namespaces
-from rootless.linux.process import close_all_except, set_command_line, set_name
+from rootless.linux.process import close_all_except, set_command_line, set_name, set_parent_death_signal
 from rootless.linux.sockets import socket
 from rootless.namespaces.idmap import IdMaps, outside_id
 from rootless.namespaces.parent import current_maps_are_single, own_maps
@@ -74,6 +76,7 @@ class StagePlan(NamedTuple):
     reaper: bool
     id_maps: IdMaps | None  # of the container's user namespace, or one above it; None: it is our own
     admit: Callable[[int], None] | None  # called in O with T's PID: writes its ID maps, places it in a cgroup
+    lingers: bool = False  # O lives, in P, until it is killed
     preserved: tuple[int, ...] = ()  # further descriptors that the container gets
     held: tuple[int, ...] = ()  # descriptors that the stages use: namespaces by path, mounts
     groups: tuple[str, ...] = ()  # the process's further groups, with `user`
@@ -110,6 +113,17 @@ def run_outer(plan: StagePlan, sync: socket) -> None:
             _give_away(plan.owned, os.read(ready_reading, 64), mapped_writing)
     except Exception as error:  # as above
         channel.send_error(sync, error, "cannot prepare the container's IDs")
+    if plan.lingers:
+        _linger()
+
+
+def _linger() -> None:
+    """Stay as a member of the parent namespace, with nothing open, until init has been noted as one."""
+    parent = os.getppid()
+    close_all_except(set())
+    set_parent_death_signal(signal.SIGKILL)
+    while os.getppid() == parent:
+        signal.pause()
 
 
 def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoReturn:

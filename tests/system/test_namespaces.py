@@ -1,5 +1,6 @@
 """Namespaces shared with the node and with other containers: which they are, what works in them, and how they end."""
 
+import fcntl
 import json
 import os
 import signal
@@ -288,3 +289,22 @@ def test_kept_groups_open_what_only_they_may_read(engine: Engine, options: tuple
     assert in_group("run", "-d", "--name", "box", *NONE, *volume, *options, "--group-add", "keep-groups", *SLEEP).returncode == 0
     assert in_group("exec", "box", "cat", "/shared/secret").stdout == "for the group\n"
     assert inspected(engine, "box")["HostConfig"]["GroupAdd"] == ["keep-groups"]
+
+
+def parent_namespace(engine: Engine, container: str) -> int:
+    """Return the inode of the parent namespace that a container's user namespace is a child of."""
+    descriptor = os.open(f"/proc/{engine.record(container)['Rl']['Init'][0]}/ns/user", os.O_RDONLY)
+    parent = fcntl.ioctl(descriptor, 0xB702)  # NS_GET_PARENT, ioctl_ns(2)
+    inode = os.fstat(parent).st_ino
+    os.close(parent)
+    os.close(descriptor)
+    return inode
+
+
+def test_containers_that_start_at_the_same_time_have_one_parent(engine: Engine) -> None:
+    for attempt in range(3):  # each time with no container there before
+        names = [f"box{attempt}-{number}" for number in range(8)]
+        started = [engine.start("run", "-d", "--name", name, *SLEEP, stdout=subprocess.DEVNULL) for name in names]
+        assert [process.wait(60) for process in started] == [0] * len(names)
+        assert len({parent_namespace(engine, name) for name in names}) == 1
+        engine.rl("rm", "-f", *names)
