@@ -5,6 +5,8 @@ and decodes names, which are bytes. This file turns bytes into members; what the
 business.
 """
 
+import os
+import stat
 from collections.abc import Callable, Iterable, Iterator
 from typing import Final, NamedTuple
 
@@ -35,6 +37,15 @@ _REGULAR_TYPES: Final = frozenset({b"0", b"\0", b"7", _GNU_SPARSE})
 _SUPPORTED: Final = frozenset({HARD_LINK, SYMLINK, CHARACTER, BLOCK_DEVICE, DIRECTORY, FIFO}) | _REGULAR_TYPES
 _XATTR_PREFIX: Final = b"SCHILY.xattr."
 
+_KINDS: Final = {
+    stat.S_IFREG: REGULAR,
+    stat.S_IFDIR: DIRECTORY,
+    stat.S_IFLNK: SYMLINK,
+    stat.S_IFIFO: FIFO,
+    stat.S_IFCHR: CHARACTER,
+    stat.S_IFBLK: BLOCK_DEVICE,
+}  # a socket is nothing that a tar could hold
+
 Pieces = list[tuple[int, int]]  # offset and length in bytes of the parts of a sparse file that hold data
 
 
@@ -56,6 +67,33 @@ class Member(NamedTuple):
     device: tuple[int, int]
     xattrs: dict[bytes, bytes]
     pieces: Pieces | None
+
+
+def kind_of(mode: int) -> bytes | None:
+    """Return the kind of member that a file with this st_mode is; None for a socket."""
+    return _KINDS.get(stat.S_IFMT(mode))
+
+
+def write_pieces(descriptor: int, pieces: Pieces, size: int, content: Iterable[memoryview]) -> None:
+    """Write a sparse file of `size` bytes, whose pieces come one after the other in `content`, to an open empty file."""
+    os.ftruncate(descriptor, size)
+    remaining = iter(pieces)
+    left = 0
+    for chunk in content:
+        rest = chunk
+        while rest:
+            while not left:
+                offset, left = next(remaining)
+                os.lseek(descriptor, offset, os.SEEK_SET)
+            now, rest = rest[:left], rest[left:]
+            left -= len(now)
+            write_whole(descriptor, now)
+
+
+def write_whole(descriptor: int, data: memoryview) -> None:
+    """Write all of `data`."""
+    while data:
+        data = data[os.write(descriptor, data) :]
 
 
 class TarReader:

@@ -7,7 +7,7 @@ see `tree`.
 import contextlib
 import os
 import stat
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import Final, NamedTuple
 
 from rootless.errors import CorruptImage
@@ -120,40 +120,22 @@ class _Writer:
 
     def _regular(self, parent: int, name: bytes, path: bytes, member: tar.Member) -> None:
         descriptor = os.open(name, _NEW_FILE, 0o600, dir_fd=parent)
-        checksum = 0
+        content = _Summed(self._reader)
         try:
             if member.pieces is not None:
-                checksum = self._sparse(descriptor, member.pieces, member.size)
-            elif member.size:
-                for chunk in self._reader.content():
-                    checksum = crc32(chunk, checksum)
-                    _write_all(descriptor, chunk)
+                tar.write_pieces(descriptor, member.pieces, member.size, content)
+            else:
+                for chunk in content:
+                    tar.write_whole(descriptor, chunk)
             on_disk = self._attributes.set_open(descriptor, member)
         finally:
             os.close(descriptor)
         if member.pieces is None:
-            self._record.add(path, mtree.REGULAR, on_disk, member.size, checksum)
+            self._record.add(path, mtree.REGULAR, on_disk, member.size, content.checksum)
             self._size += member.size
         else:
-            self._record.add_sparse(path, on_disk, member.size, checksum, member.pieces)
+            self._record.add_sparse(path, on_disk, member.size, content.checksum, member.pieces)
             self._size += sum(length for _, length in member.pieces)
-
-    def _sparse(self, descriptor: int, pieces: tar.Pieces, size: int) -> int:
-        """Write the pieces and return their checksum."""
-        os.ftruncate(descriptor, size)
-        remaining = iter(pieces)
-        left = checksum = 0
-        for chunk in self._reader.content():
-            checksum = crc32(chunk, checksum)
-            rest = chunk
-            while rest:
-                while not left:
-                    offset, left = next(remaining)
-                    os.lseek(descriptor, offset, os.SEEK_SET)
-                now, rest = rest[:left], rest[left:]
-                left -= len(now)
-                _write_all(descriptor, now)
-        return checksum
 
     def _hard_link(self, parent: int, name: bytes, path: bytes, member: tar.Member) -> None:
         target = normalised(member.link)
@@ -224,6 +206,14 @@ def _may_be_linked(folder: int, name: bytes) -> bool:
     return stat.S_ISREG(mode) or stat.S_ISLNK(mode) or stat.S_ISFIFO(mode)  # not a whiteout
 
 
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]
+class _Summed:
+    """The content of the current member as it is read, and then its checksum."""
+
+    def __init__(self, reader: tar.TarReader) -> None:
+        self._reader = reader
+        self.checksum = 0
+
+    def __iter__(self) -> Iterator[memoryview]:
+        for chunk in self._reader.content():
+            self.checksum = crc32(chunk, self.checksum)
+            yield chunk

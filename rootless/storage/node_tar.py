@@ -17,14 +17,6 @@ from rootless.storage.merged_tree import MergedTree, Node, xattrs_of
 
 _BLOCK: Final = 1 << 20
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC
-_KINDS: Final = {
-    stat.S_IFREG: tar.REGULAR,
-    stat.S_IFDIR: tar.DIRECTORY,
-    stat.S_IFLNK: tar.SYMLINK,
-    stat.S_IFIFO: tar.FIFO,
-    stat.S_IFCHR: tar.CHARACTER,
-    stat.S_IFBLK: tar.BLOCK_DEVICE,
-}  # a socket is nothing that a tar could hold
 # What a running container has removed meanwhile, or replaced by a symbolic link, a socket, or a file of another kind.
 _REPLACED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO, errno.EINVAL})
 _OWN: Final = ("user.containers.", "trusted.")
@@ -77,7 +69,7 @@ class NodeTar:
 
 def _write_node(archive: TarWriter, tree: MergedTree, node: Node) -> bool:
     """Write one file; False where it has vanished, or cannot be in a tar."""
-    kind = _KINDS.get(stat.S_IFMT(node.status.st_mode))
+    kind = tar.kind_of(node.status.st_mode)
     if kind is None:
         return False
     if kind not in {tar.REGULAR, tar.DIRECTORY}:

@@ -225,20 +225,9 @@ class _Writer:
     def _write_content(self, descriptor: int, member: Member) -> None:
         if member.pieces is None:
             for chunk in self._reader.content():
-                _write_all(descriptor, chunk)
+                tar.write_whole(descriptor, chunk)
             return
-        os.ftruncate(descriptor, member.size)
-        pieces = iter(member.pieces)
-        left = 0
-        for chunk in self._reader.content():
-            rest = chunk
-            while rest:
-                while not left:
-                    offset, left = next(pieces)
-                    os.lseek(descriptor, offset, os.SEEK_SET)
-                now, rest = rest[:left], rest[left:]
-                left -= len(now)
-                _write_all(descriptor, now)
+        tar.write_pieces(descriptor, member.pieces, member.size, self._reader.content())
 
     def _hard_link(self, parent: int, name: bytes, member: Member) -> None:
         folder, _, source = self._path_of(member.link).rpartition(b"/")
@@ -284,8 +273,3 @@ class _Writer:
                 f"{shown(member.name)!r} belongs to {member.uid}:{member.gid}, which the container does not have",
                 "copy without --archive",
             ) from None
-
-
-def _write_all(descriptor: int, data: memoryview) -> None:
-    while data:
-        data = data[os.write(descriptor, data) :]

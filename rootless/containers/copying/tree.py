@@ -18,14 +18,6 @@ TOP: Final = b"top"
 _BLOCK: Final = 1 << 20
 _OPEN: Final = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP, errno.ENXIO})
-_KINDS: Final = {
-    stat.S_IFREG: tar.REGULAR,
-    stat.S_IFDIR: tar.DIRECTORY,
-    stat.S_IFLNK: tar.SYMLINK,
-    stat.S_IFIFO: tar.FIFO,
-    stat.S_IFCHR: tar.CHARACTER,
-    stat.S_IFBLK: tar.BLOCK_DEVICE,
-}  # a socket is nothing that could be copied
 _COPIED_XATTRS: Final = ("user.", "security.capability")
 _NOT_COPIED: Final = ("user.overlay.", "user.containers.")
 
@@ -93,7 +85,7 @@ class _Walk:
         """Write one file; returns what kind of member it became, or None where it has vanished, or is a socket."""
         try:
             status = os.stat(name, dir_fd=folder, follow_symlinks=False)
-            kind = _KINDS.get(stat.S_IFMT(status.st_mode))
+            kind = tar.kind_of(status.st_mode)
             if kind in (tar.REGULAR, tar.DIRECTORY):
                 return self._write_content(folder, name, path, status)
             link = os.readlink(name, dir_fd=folder) if kind == tar.SYMLINK else b""
@@ -125,7 +117,7 @@ class _Walk:
 
     def _write_open(self, descriptor: int, path: bytes) -> None:
         status = os.fstat(descriptor)
-        kind = _KINDS.get(stat.S_IFMT(status.st_mode), tar.REGULAR)
+        kind = tar.kind_of(status.st_mode) or tar.REGULAR
         self._archive.add(_member(path, kind, status, _xattrs(descriptor)), _content(descriptor, status.st_size))
 
 
