@@ -1,14 +1,16 @@
 """Options of the container's files: its root, and what is mounted there."""
 
 import os
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import click
 
 from cli.create_options.given import Decorator, Given
-from rootless.containers.mount_request import MountRequest, parse_size
 from rootless.containers.options import CreateOptions
-from rootless.containers.secret_options import parse_secret
+
+if TYPE_CHECKING:
+    from rootless.containers.mount_request import MountRequest
+    from rootless.containers.secret_options import SecretRequest
 
 OPTIONS: Final[tuple[Decorator, ...]] = (
     click.option("-v", "--volume", "volumes", multiple=True, metavar="[SOURCE:]TARGET[:OPTIONS]", help="Mount a folder or volume."),
@@ -23,19 +25,37 @@ OPTIONS: Final[tuple[Decorator, ...]] = (
 
 def apply(options: CreateOptions, given: Given) -> CreateOptions:
     """Put what was given into `options`."""
-    size = given.text("shm_size")
     return options._replace(
         mounts=tuple(_mounts(given)),
         volumes_from=given.texts("volumes_from"),
-        secrets=tuple(map(parse_secret, given.texts("secrets"))),
-        shm_size=parse_size(size, "shm-size") if size is not None else options.shm_size,
+        secrets=_secrets(given),
+        shm_size=_shm_size(given) or options.shm_size,
         read_only=given.flag("read_only"),
     )
 
 
-def _mounts(given: Given) -> list[MountRequest]:
+def _secrets(given: Given) -> "tuple[SecretRequest, ...]":
+    texts = given.texts("secrets")
+    if not texts:
+        return ()
+    from rootless.containers.secret_options import parse_secret  # only where they are given
+
+    return tuple(map(parse_secret, texts))
+
+
+def _shm_size(given: Given) -> int | None:
+    """Return bytes; None, and as in Docker 0, mean the default."""
+    text = given.text("shm_size")
+    if text is None:
+        return None
+    from rootless.containers.mount_request import parse_size  # only where it is given
+
+    return parse_size(text, "shm-size")
+
+
+def _mounts(given: Given) -> "list[MountRequest]":
     volumes, mounts, tmpfs = given.texts("volumes"), given.texts("mounts"), given.texts("tmpfs")
-    requests: list[MountRequest] = []
+    requests: list["MountRequest"] = []
     if volumes or tmpfs:
         from rootless.containers.mount_options import parse_tmpfs, parse_volume  # only where they are given
 

@@ -2,12 +2,12 @@
 
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
-from rootless.containers.mount_request import MountRequest
 from rootless.containers.namespace_modes import NamespaceModes
-from rootless.containers.secret_options import SecretRequest
 
-if TYPE_CHECKING:
+if TYPE_CHECKING:  # not loaded by a plain run
     from rootless.containers.health_options import HealthOptions
+    from rootless.containers.mount_request import MountRequest
+    from rootless.containers.secret_options import SecretRequest
 
 SHM_SIZE: Final = 64 << 20
 
@@ -27,9 +27,9 @@ class CreateOptions(NamedTuple):
     hostname: str | None = None
     network: str = "slirp"
     namespaces: NamespaceModes = NamespaceModes()
-    mounts: tuple[MountRequest, ...] = ()
+    mounts: "tuple[MountRequest, ...]" = ()
     volumes_from: tuple[str, ...] = ()  # CONTAINER[:ro|rw]
-    secrets: tuple[SecretRequest, ...] = ()
+    secrets: "tuple[SecretRequest, ...]" = ()
     shm_size: int = SHM_SIZE  # bytes of /dev/shm
     read_only: bool = False
     init: bool = False
