@@ -55,7 +55,7 @@ def _shm_size(given: Given) -> int | None:
 
 def _mounts(given: Given) -> "list[MountRequest]":
     volumes, mounts, tmpfs = given.texts("volumes"), given.texts("mounts"), given.texts("tmpfs")
-    requests: list["MountRequest"] = []
+    requests: list[MountRequest] = []
     if volumes or tmpfs:
         from rootless.containers.mount_options import parse_tmpfs, parse_volume  # only where they are given
 

@@ -55,10 +55,11 @@ class Staging:
         """Whether anything is kept in the container's folder `overlays`."""
         return any(point["Kind"] in {"overlay", "image"} for point in self._wanted.get("Points") or ())
 
-    def make(self, root_path: str, user: Mapping[str, Any]) -> None:
-        """Make everything; runs in the stage, with the container's root at `root_path`. `user` is the OCI process's.
+    def make(self, root_path: str, user: Mapping[str, Any] | None) -> None:
+        """Make everything; runs in the stage, with the container's root at `root_path`.
 
-        Raises `RlError` and `OSError`.
+        `user` is the OCI process's; with None, for a copy into a container that does not run, nothing changes its owner. Raises
+        `RlError` and `OSError`.
         """
         root = os.open(root_path, _FOLDER)
         try:
@@ -68,7 +69,7 @@ class Staging:
                 mounts.mount("tmpfs", self._staging, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0700")
             for point in points:
                 _MAKERS[point["Kind"]](self, point, root)
-                if point["Owned"]:
+                if point["Owned"] and user is not None:
                     ownership.give_tree(self._place(point), user["uid"], user["gid"])
             if secrets:
                 from rootless.containers.secrets_of_container import make_files  # rarely asked for

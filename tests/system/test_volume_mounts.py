@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -443,3 +444,26 @@ def test_export_and_import(engine: Engine) -> None:
         "events", "--since", "1h", "--until", "0s", "--filter", "type=volume", "--format", "{{.Action}} {{.Actor.ID}}"
     )
     assert {"create first", "create second"} <= set(actions.stdout.splitlines())
+
+
+def test_a_copy_into_a_stopped_container_goes_into_its_volumes(engine: Engine) -> None:
+    engine.rl("run", "--rm", *NONE, "-v", "vol:/v", "busybox", "mkdir", "/v/sub")
+    mounts = ["-v", "fresh:/data", "--mount", "src=vol,dst=/x,volume-subpath=sub", "--mount", "type=image,src=kept,dst=/image"]
+    engine.rl("create", "--name", "box", *NONE, *mounts, "kept", "sh", "-c", "cat /data/copied /x/copied; ls /data")
+    source = engine.folder / "home/source"
+    source.write_text("copied\n")
+    for target in ("/data/copied", "/x/copied"):
+        engine.rl("cp", str(source), f"box:{target}")
+    engine.rl("cp", "box:/image/file", str(engine.folder / "home/from-image"))
+    assert (engine.folder / "home/from-image").read_text() == "no folder"
+    assert (engine.data_root / "volumes/vol/_data/sub/copied").read_text() == "copied\n"
+    shown = engine.rl("start", "-a", "box").stdout.split()
+    assert shown == ["copied", "copied", "again", "copied", "deep", "link", "pipe", "secret"]
+
+
+def test_what_a_killed_monitor_leaves_is_removed(engine: Engine) -> None:
+    engine.rl("run", "-d", "--rm", "--name", "box", *NONE, "-v", "/anonymous", "-v", "named:/n", "busybox", "sleep", "100")
+    assert len(volumes(engine)) == 2
+    os.kill(engine.record("box")["Rl"]["Monitor"][0], signal.SIGKILL)
+    wait_until(lambda: engine.rl("ps", "-aq").stdout == "", what="the container is removed")
+    assert volumes(engine) == ["named"]

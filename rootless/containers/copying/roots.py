@@ -52,6 +52,7 @@ class _Stopped(NamedTuple):
     root: RootFilesystem
     driver: str
     binds: list[dict[str, Any]]
+    make_sources: Callable[[str], None]  # what the binds need, called with the root's path
 
 
 @contextlib.contextmanager
@@ -125,6 +126,7 @@ def _copy_stopped(stopped: _Stopped, sync: socket | None, copy: Copy) -> None:
         sync.close()
     for descriptor in descriptors:
         os.close(descriptor)
+    stopped.make_sources(stopped.root.mount_point)
     root = os.open(stopped.root.mount_point, _ROOT)
     mounting.bind_all(root, stopped.binds)
     # Opened again: what is mounted upon the root's folders is seen from there only.
@@ -137,7 +139,18 @@ def _stopped(locations: Locations, document: Document) -> _Stopped:
     folder = ContainerStore(locations).folder(document["Id"])
     binds = [mount for mount in document["Rl"]["Mounts"] if mount["type"] == "bind"]
     binds.sort(key=lambda mount: str(mount["destination"]).count("/"))
-    return _Stopped(RootFilesystem(folder, locations.layers, tuple(trees.layers)), document["Driver"], binds)
+    root = RootFilesystem(folder, locations.layers, tuple(trees.layers))
+    return _Stopped(root, document["Driver"], binds, _sources_of(locations, document))
+
+
+def _sources_of(locations: Locations, document: Document) -> Callable[[str], None]:
+    if "Staging" not in document["Rl"]:
+        return lambda _root: None
+    from rootless.containers import staging  # only for volumes and their like
+
+    staging.discard_overlays(locations, document["Id"])
+    wanted = staging.Staging(locations, document)
+    return lambda root: wanted.make(root, None)
 
 
 class _Union:
