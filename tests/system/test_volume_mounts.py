@@ -437,7 +437,7 @@ def test_export_and_import(engine: Engine) -> None:
     engine.rl("volume", "import", "second", str(exported))
     assert "own" in engine.rl("run", "--rm", *NONE, "-v", "second:/x", "busybox", "ls", "/x").stdout.split()
     hostile.write_text("no tar")
-    assert "cannot import into volume second" in engine.rl("volume", "import", "second", str(hostile), check=125).stderr
+    assert "cannot import into volume second" in engine.rl("volume", "import", "second", str(hostile), check=1).stderr
     assert "No such volume: third" in engine.rl("volume", "import", "third", str(exported), check=1).stderr
     assert "No such volume: third" in engine.rl("volume", "export", "third", check=1).stderr
     actions = engine.rl(
