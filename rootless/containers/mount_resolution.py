@@ -67,11 +67,16 @@ class Resolver:
             name, separator, mode = text.partition(":")
             if not name or (separator and mode not in {"ro", "rw", "z", "Z"}):
                 raise InvalidInput(f"invalid volumes-from: {text!r}", "give --volumes-from CONTAINER[:ro|rw]")
-            store = ContainerStore(self._locations)
-            # Not repaired, should it need that: it might then be removed with its volumes, whose lock we hold.
-            document = documents.read(store.folder(store.id_of(name)))
-            found.update((one.target, one) for one in requests_of(document, read_only=mode == "ro"))
+            found.update((one.target, one) for one in requests_of(self._read(name), read_only=mode == "ro"))
         return list(found.values())
+
+    def _read(self, name: str) -> Document:
+        """Return a container's record as it is: a repair might remove it with its volumes, whose lock we hold."""
+        store = ContainerStore(self._locations)
+        try:
+            return documents.read(store.folder(store.id_of(name)))
+        except FileNotFoundError:
+            raise NoSuchObject(f"No such container: {name}", "it was removed just now by another command") from None
 
     def _resolve(self, request: MountRequest) -> None:
         if request.kind == BIND:
