@@ -40,9 +40,9 @@ _STDIN: Final = 0
 _STDOUT: Final = 1
 _STDERR: Final = 2
 
-_READ_SIZE: Final = 1 << 16
-_RECEIVE_SIZE: Final = 1 << 17
-_FULL: Final = 1 << 18
+_READ_SIZE: Final = 1 << 18
+_RECEIVE_SIZE: Final = 1 << 18
+_FULL: Final = 1 << 19
 
 _ENDED: Final = select.POLLHUP | select.POLLERR | select.POLLNVAL
 

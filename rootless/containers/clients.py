@@ -14,7 +14,7 @@ from rootless.errors import RlError, os_error_text
 from rootless.linux.sockets import socket
 
 _CONGESTED: Final = 1 << 20
-_READ_SIZE: Final = 1 << 16
+_READ_SIZE: Final = 1 << 18
 _MAX_SIZE: Final = 0xFFFF  # of struct winsize, ioctl_tty(2)
 
 

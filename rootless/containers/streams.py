@@ -1,5 +1,6 @@
 """A container's standard streams in its monitor: pipes or a terminal, to the log and to the attached clients, and back."""
 
+import contextlib
 import errno
 import fcntl
 import os
@@ -12,7 +13,9 @@ from rootless.runtime import console
 if TYPE_CHECKING:
     from rootless.containers.clients import Clients
 
-_READ_SIZE: Final = 1 << 16
+_READ_SIZE: Final = 1 << 18
+_PIPE_SIZE: Final = 1 << 18
+"""Bytes: each wake-up on another core costs more than the copying of what the kernel's default of 64 KiB holds."""
 _MAX_INPUT: Final = 1 << 20
 _NAMES: Final = {frames.STDOUT: "stdout", frames.STDERR: "stderr"}
 _TIOCGPTPEER: Final = 0x5441
@@ -55,12 +58,12 @@ class Streams:
         """Open the pipes; returns the container's ends, -1 for an input that nobody wants."""
         input_end = -1
         if with_input:
-            input_end, self._input = os.pipe2(os.O_CLOEXEC)
+            input_end, self._input = _large_pipe()
             self._container_ends.append(input_end)
             os.set_blocking(self._input, False)
         ends = [input_end]
         for kind in (frames.STDOUT, frames.STDERR):
-            reading, writing = os.pipe2(os.O_CLOEXEC)
+            reading, writing = _large_pipe() if kind == frames.STDOUT else os.pipe2(os.O_CLOEXEC)
             os.set_blocking(reading, False)
             self._outputs[reading] = kind
             self._container_ends.append(writing)
@@ -209,3 +212,9 @@ class Streams:
             os.close(self._input)
             self._input = -1
 
+
+def _large_pipe() -> tuple[int, int]:
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    with contextlib.suppress(PermissionError):  # the user has as much in pipes as it may (fs.pipe-user-pages-soft): 64 KiB do, too
+        fcntl.fcntl(writing, fcntl.F_SETPIPE_SZ, _PIPE_SIZE)
+    return reading, writing

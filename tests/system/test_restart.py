@@ -3,6 +3,7 @@
 import json
 import os
 import signal
+import subprocess
 import time
 
 from tests.support.engine import Engine, is_alive, wait_until
@@ -154,3 +155,25 @@ def test_files_with_ids_and_a_replaced_name(engine: Engine) -> None:
     wrong = engine.folder / "home" / "cid2"
     engine.rl("run", "--cidfile", str(wrong), "--name", "box", *NONE, "busybox", "true", check=125)
     assert not wrong.exists()
+
+
+def test_waiting_for_states(engine: Engine) -> None:
+    fast = ("--interval", "20ms")
+    options = ("--health-cmd", "true", "--health-interval", "50ms")
+    engine.rl("run", "-d", "--rm", "--name", "box", *options, *NONE, "busybox", "sh", "-c", "read x; exit 4")
+    engine.rl("run", "-di", "--name", "web", *options, *NONE, "busybox", "sh", "-c", "read x; exit 4")
+    assert engine.rl("wait", "--condition", "healthy", *fast, "web").stdout == "-1\n"
+    assert engine.rl("wait", "--condition", "running", "--condition", "exited", *fast, "web").stdout == "-1\n"
+    waiting = engine.start("wait", "--condition", "next-exit", *fast, "web", stdout=subprocess.PIPE)
+    wait_until(lambda: _sleeps(waiting.pid), what="it waits")
+    engine.rl("attach", "web", stdin="go\n", check=4)
+    assert waiting.communicate(timeout=20)[0] == "4\n"
+    assert engine.rl("wait", "--condition", "stopped", *fast, "web").stdout == "4\n"
+    assert engine.rl("wait", "--condition", "removed", *fast, "--ignore", "box").stdout in ("-1\n", "4\n", "0\n")
+    assert engine.rl("wait", "--ignore", "nobody").stdout == "-1\n"
+    assert "invalid condition" in engine.rl("wait", "--condition", "happy", "web", check=None).stderr
+
+
+def _sleeps(pid: int) -> bool:
+    with open(f"/proc/{pid}/syscall", encoding="ascii") as file:
+        return file.read().split()[0] == "230"  # clock_nanosleep of x86-64
