@@ -12,10 +12,12 @@ VERBS = {
     "create": "oci_create",
     "delete": "oci_delete",
     "exec": "oci_exec",
+    "features": "oci_features",
     "kill": "oci_kill",
     "list": "oci_list",
     "ps": "oci_ps",
     "run": "oci_run",
+    "spec": "oci_spec",
     "start": "oci_start",
     "state": "oci_state",
 }

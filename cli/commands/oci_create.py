@@ -30,10 +30,15 @@ def make(settings: Settings, container_id: str, given: dict[str, Any]) -> Contai
     """Make the container that `create_options` describe."""
     folder = settings.folder(container_id)
     options = CreateOptions(
-        given["console_socket"], given["pid_file"], given["preserve_fds"], not given["no_pivot"], seccomp_cache()
+        console_socket=given["console_socket"],
+        pid_file=given["pid_file"],
+        preserve_fds=given["preserve_fds"],
+        pivot=not given["no_pivot"],
+        cgroups=settings.cgroups,
+        seccomp_cache=seccomp_cache(),
     )
     bundle = bundles.read(given["bundle"], given["config"])
-    limits = resources.check(bundle.spec["linux"].get("resources") or {}) if settings.cgroups else []
+    limits = resources.check(bundle.spec["linux"].get("resources") or {}, disabled=not settings.cgroups)
     for warning in (*bundle.warnings, *limits):
         settings.warn(f"{given['config']}: {warning}")
     return create(folder, bundle, options, os.environ)

@@ -79,7 +79,8 @@ def _run_hooks(plan: InitPlan, point: str, state: Mapping[str, Any]) -> None:
     """Run the hooks of one point that belong inside, with init's PID as it is there."""
     if (plan.spec.get("hooks") or {}).get(point):
         environment = dict(entry.partition("=")[::2] for entry in plan.spec["process"]["env"])
-        hooks.run_all(plan.spec, point, json.dumps({**state, "pid": os.getpid()}).encode(), environment)
+        annotations = {"annotations": plan.spec["annotations"]} if plan.spec.get("annotations") else {}
+        hooks.run_all(plan.spec, point, json.dumps({**state, "pid": os.getpid(), **annotations}).encode(), environment)
 
 
 def _run_hooks_before_root(plan: InitPlan, sync: socket) -> None:

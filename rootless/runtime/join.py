@@ -49,6 +49,7 @@ class JoinPlan(NamedTuple):
     on_listener: Callable[[int, int], None] = refuse_listener  # takes the process's PID and the listener of its filter
     groups: tuple[str, ...] = ()  # the process's further groups, with `user`
     keep_groups: bool = False  # it keeps the caller's own
+    admit: Callable[[int], None] | None = None  # called with E's PID before it enters: places it in a cgroup
 
 
 class Joined(NamedTuple):
@@ -115,6 +116,8 @@ def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
     """Be E."""
     try:
         flags = _foreign_namespaces(plan.entry_pidfd)
+        if plan.admit is not None:
+            plan.admit(os.getpid())
         keep_groups = plan.keep_groups or _has_single_id(plan.entry_pidfd)
         keep = {0, 1, 2, plan.entry_pidfd, sync.fileno(), *plan.preserved}
         close_all_except(keep | {descriptor for descriptor in plan.stdio or () if descriptor >= 0})

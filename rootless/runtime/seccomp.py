@@ -45,7 +45,7 @@ _ARCHITECTURES: Final = {
     "s390x": ("SCMP_ARCH_S390X", "s390x"),
 }
 
-_FILTER_FLAGS: Final = {
+FILTER_FLAGS: Final = {
     "SECCOMP_FILTER_FLAG_TSYNC": kernel.FILTER_FLAG_TSYNC,
     "SECCOMP_FILTER_FLAG_LOG": kernel.FILTER_FLAG_LOG,
     "SECCOMP_FILTER_FLAG_SPEC_ALLOW": kernel.FILTER_FLAG_SPEC_ALLOW,
@@ -151,9 +151,9 @@ def filter_flags(oci: Mapping[str, Any]) -> int:
     """
     flags = 0
     for name in oci.get("flags", ("SECCOMP_FILTER_FLAG_SPEC_ALLOW",)):
-        if name not in _FILTER_FLAGS:
+        if name not in FILTER_FLAGS:
             raise InvalidInput(f"invalid seccomp profile: unknown flag {name}")
-        flags |= _FILTER_FLAGS[name]
+        flags |= FILTER_FLAGS[name]
     if any(rule["action"] == "SCMP_ACT_NOTIFY" for rule in oci.get("syscalls", ())):
         flags |= kernel.FILTER_FLAG_NEW_LISTENER
     return flags

@@ -47,7 +47,7 @@ _64: Final = 0x80000000
 _N32: Final = 0x20000000
 
 # linux/audit.h; libseccomp's tokens are the same, but for x32, which has a token of its own and x86-64's AUDIT_ARCH.
-_TOKENS: Final = {
+TOKENS: Final = {
     "SCMP_ARCH_X86": 3 | _LE,
     _X86_64: 62 | _64 | _LE,
     _X32: 62 | _LE,
@@ -107,7 +107,7 @@ _NEW_NUMBERS_OF: Final = {
     ("SCMP_ARCH_RISCV64", "riscv_hwprobe"): 258,
 }
 
-_ACTIONS: Final = {
+ACTIONS: Final = {
     "SCMP_ACT_ALLOW": pyseccomp.ALLOW,
     "SCMP_ACT_ERRNO": pyseccomp.ERRNO(0),
     "SCMP_ACT_KILL": pyseccomp.KILL_THREAD,
@@ -121,7 +121,7 @@ _ACTIONS: Final = {
 _WITH_ERRNO: Final = ("SCMP_ACT_ERRNO", "SCMP_ACT_TRACE")
 _PERMITTING: Final = ("SCMP_ACT_ALLOW", "SCMP_ACT_LOG", "SCMP_ACT_TRACE")
 
-_OPERATORS: Final = {
+OPERATORS: Final = {
     "SCMP_CMP_NE": pyseccomp.NE,
     "SCMP_CMP_LT": pyseccomp.LT,
     "SCMP_CMP_LE": pyseccomp.LE,
@@ -162,7 +162,7 @@ def compile_program(oci: Mapping[str, Any], native: str) -> bytes:
 
 def _action_value(action: str, errno_value: int | None) -> int:
     """Return SECCOMP_RET_… for an action; EPERM is the errno where none is given."""
-    value: int = _ACTIONS[action]
+    value: int = ACTIONS[action]
     if action not in _WITH_ERRNO:
         return value
     return value | (errno.EPERM if errno_value is None else errno_value) & 0xFFFF
@@ -193,7 +193,7 @@ def _libseccomp_program(oci: Mapping[str, Any], default: int) -> bytes:
 def _add_architecture(syscall_filter: Any, architecture: str) -> None:
     """Add an architecture; the native one is there from the start."""
     try:
-        syscall_filter.add_arch(_TOKENS[architecture])
+        syscall_filter.add_arch(TOKENS[architecture])
     except OSError as error:
         if error.errno == errno.EEXIST:
             return
@@ -219,7 +219,7 @@ def _add_rule(syscall_filter: Any, action: int, name: str, arguments: Sequence[M
 
 def _condition(argument: Mapping[str, Any]) -> Any:
     """Return a condition; for MASKED_EQ `value` is the mask and `valueTwo` what the rest must equal."""
-    return pyseccomp.Arg(argument["index"], _OPERATORS[argument["op"]], argument["value"], argument.get("valueTwo", 0))
+    return pyseccomp.Arg(argument["index"], OPERATORS[argument["op"]], argument["value"], argument.get("valueTwo", 0))
 
 
 def _prologue(oci: Mapping[str, Any], native: str, default: int) -> bytes:
@@ -239,7 +239,7 @@ def _numbers(oci: Mapping[str, Any], architecture: str, refuses: bool) -> _Numbe
     bit = _X32_BIT if architecture == _X32 else 0
     for rule in oci.get("syscalls", ()):
         for name in rule["names"]:
-            number = pyseccomp.resolve_syscall(_TOKENS[architecture], name)
+            number = pyseccomp.resolve_syscall(TOKENS[architecture], name)
             if number == -1:
                 new = _NEW_NUMBERS.get(name) or _NEW_NUMBERS_OF.get((architecture, name))
                 if new is None or rule.get("args"):
@@ -262,7 +262,7 @@ def _assemble(numbers: Mapping[str, _Numbers]) -> Iterator[bytes]:
     ahead = 2 * len(names) + 1  # instructions of the dispatch that are left, then of sections
     for name in names:
         ahead -= 2
-        yield _INSTRUCTION.pack(_JUMP_EQUAL, 0, 1, _TOKENS[name])
+        yield _INSTRUCTION.pack(_JUMP_EQUAL, 0, 1, TOKENS[name])
         yield _INSTRUCTION.pack(_JUMP, 0, 0, ahead)
         ahead += len(sections[name]) // INSTRUCTION_SIZE
     yield _INSTRUCTION.pack(_JUMP, 0, 0, following)

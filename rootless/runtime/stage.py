@@ -235,17 +235,18 @@ def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
     namespaces.unshare(entering.flags_of(entering.new_types(spec), entering.BEFORE_FORK))
     for step in extras.after_unshare:
         step()
+    kept = []
+    if "pid" not in entering.new_types(spec):
+        # The kernel does not end what init leaves behind: its starter will, and knows it by the mount namespace. Opened before
+        # init changes the root, which is ours, too.
+        kept.append(namespaces.open_namespace(os.getpid(), namespaces.NEWNS))
     set_name(b"rl-init")
     set_command_line(b"rl init")
     close_interpreter()
     pid = _fork(spec)
     if pid == 0:
         init.run(init_plan, sync)
-    descriptors = [os.pidfd_open(pid)]
-    if "pid" not in entering.new_types(spec):
-        # The kernel does not end what init leaves behind: its starter will, and knows it by the mount namespace.
-        descriptors.append(namespaces.open_namespace(os.getpid(), namespaces.NEWNS))
-    channel.send(sync, "created", descriptors, init=pid, stage=os.getpid(), known=known)
+    channel.send(sync, "created", [os.pidfd_open(pid), *kept], init=pid, stage=os.getpid(), known=known)
 
 
 def _fork(spec: Mapping[str, Any]) -> int:

@@ -13,8 +13,8 @@ from tests.support.engine import Result, is_alive, make_folder, remove_tree, wai
 from tests.support.test_user import USER, drop_privileges
 
 OURS = [f"{Path(sys.executable).parent}/rl-oci"]
-APPLETS = ("cat", "echo", "env", "false", "head", "hostname", "id", "kill", "ls", "mkdir", "mount", "ps", "readlink", "sh", "sleep")
-APPLETS += ("stat", "stty", "test", "touch", "true", "tty", "wc")
+APPLETS = ("cat", "echo", "env", "false", "grep", "head", "hostname", "id", "kill", "ls", "mkdir", "mount", "ps", "readlink", "sh")
+APPLETS += ("sleep", "stat", "stty", "test", "touch", "true", "tty", "wc")
 
 
 def config(*arguments: str, **process: Any) -> dict[str, Any]:

@@ -105,7 +105,7 @@ def test_a_limit_that_engines_set_unasked_is_warned_of(runtime: Runtime) -> None
     spec = config("echo", "ok")
     spec["linux"]["resources"] = {"pids": {"limit": 2048}, "devices": [{"allow": False, "access": "rwm"}]}
     runtime.write(spec)
-    assert "linux.resources.pids.limit: rl oci makes no cgroup" in runtime.run("run", "one").stderr
+    assert "linux.resources.pids.limit: rl oci sets no limits" in runtime.run("run", "one").stderr
     spec["linux"]["resources"]["memory"] = {"limit": 1 << 26}
     runtime.write(spec)
     assert "linux.resources.memory.limit" in runtime.run("run", "one", check=1).stderr

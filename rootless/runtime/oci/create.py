@@ -9,7 +9,7 @@ import os
 import select
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 from rootless.errors import InvalidInput, RlError
@@ -19,7 +19,7 @@ from rootless.linux.sockets import SOCK_SEQPACKET, listen_at, socket
 from rootless.runtime import hooks, launch, seccomp
 from rootless.runtime.interpreter import protect
 from rootless.runtime.launch import Created, Watcher
-from rootless.runtime.oci import console_socket, id_maps
+from rootless.runtime.oci import cgroup, console_socket, id_maps
 from rootless.runtime.oci.bundle import Bundle
 from rootless.runtime.oci.state import SOCKET, Folder, Record, new_creator, oci_state
 from rootless.runtime.process import SeccompFilter
@@ -33,6 +33,7 @@ class CreateOptions(NamedTuple):
     pid_file: str | None = None
     preserve_fds: int = 0
     pivot: bool = True
+    cgroups: bool = True
     seccomp_cache: str = ""  # a folder for compiled filters
 
 
@@ -54,17 +55,25 @@ def create(folder: Folder, bundle: Bundle, options: CreateOptions, environ: Mapp
     spec, preserved = _with_preserved(bundle.spec, options.preserve_fds, environ)
     seccomp_filter = load_filter(spec, options.seccomp_cache)
     become_subreaper()
-    record = _new_record(folder, bundle)
-    folder.claim(record, spec)
+    made = cgroup.make(spec["linux"].get("cgroupsPath")) if options.cgroups else None
+    record = _new_record(folder, bundle)._replace(cgroup=made)
+    try:
+        folder.claim(record, spec)
+    except (RlError, OSError):
+        if made is not None:
+            cgroup.remove_empty(made)
+        raise
     try:
         with folder.lock():
             listener = listen_at(folder.path, SOCKET, SOCK_SEQPACKET)
-            plan = _plan(bundle._replace(spec=spec), options, preserved, seccomp_filter, listener)
+            plan = _plan(bundle._replace(spec=spec), options, preserved, seccomp_filter, listener, made)
             created = launch.create(launch.fork_here, plan, _watcher(record, spec, environ), _wait_readable)
             created.sync.close()
             listener.close()
             master = _finish(folder, record, created, options)
     except (RlError, OSError):
+        if made is not None:
+            cgroup.remove(made)
         folder.remove()
         raise
     return Container(folder, created.init, created.pidfd, master)
@@ -132,12 +141,25 @@ def _with_preserved(spec: dict[str, Any], count: int, environ: Mapping[str, str]
     return {**spec, "process": process}, descriptors
 
 
+def _admission(write_maps: Callable[[int], None] | None, place: Callable[[int], None] | None) -> Callable[[int], None] | None:
+    """Return what is done for the stage from outside, if anything is."""
+    if write_maps is None or place is None:
+        return write_maps or place
+
+    def admit(pid: int) -> None:
+        place(pid)
+        write_maps(pid)
+
+    return admit
+
+
 def _plan(
     bundle: Bundle,
     options: CreateOptions,
     preserved: tuple[int, ...],
     seccomp_filter: SeccompFilter | None,
     listener: socket,
+    cgroup_folder: str | None,
 ) -> StagePlan:
     return StagePlan(
         spec=bundle.spec,
@@ -150,7 +172,7 @@ def _plan(
         stdio=None if bundle.spec["process"].get("terminal") else (0, 1, 2),
         reaper=False,
         id_maps=id_maps.of_container(bundle.spec),
-        admit=id_maps.writer(bundle.spec),
+        admit=_admission(id_maps.writer(bundle.spec), cgroup.placer(cgroup_folder)),
         preserved=preserved,
         listener=listener,
         pivot=options.pivot,
@@ -176,7 +198,7 @@ def _watcher(record: Record, spec: Mapping[str, Any], environ: Mapping[str, str]
         state = oci_state(record._replace(init=init), "creating")
         for point in hooks.IN_RUNTIME:
             hooks.run_all(spec, point, json.dumps(state).encode(), environ)
-        return state
+        return oci_state(record._replace(init=init, annotations={}), "creating")  # init knows those, and a packet is small
 
     def on_listener(pid: int, listener: int) -> None:
         from rootless.runtime.oci import seccomp_agent  # rare

@@ -9,7 +9,7 @@ from rootless.linux import capabilities
 from rootless.linux.process import become_subreaper, open_pidfd
 from rootless.runtime import config, join
 from rootless.runtime.interpreter import protect
-from rootless.runtime.oci import console_socket, id_maps
+from rootless.runtime.oci import cgroup, console_socket, id_maps
 from rootless.runtime.oci.create import load_filter, preserved_descriptors, write_pid_file
 from rootless.runtime.oci.operations import Warn
 from rootless.runtime.oci.state import Folder, oci_state, status
@@ -85,6 +85,7 @@ def execute(folder: Folder, options: ExecOptions, environ: Mapping[str, str], wa
             spec["linux"],
             on_listener,
             keep_groups=keeps_groups(spec),
+            admit=cgroup.placer(record.cgroup),
         )
     )
     os.close(pidfd)

@@ -4,13 +4,14 @@ import contextlib
 import json
 import os
 import signal
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final, TypeAlias
 
 from rootless.errors import InUse, NoSuchObject, RlError
 from rootless.linux.process import ProcessId, identify, is_alive, send_signal, wait_for_end
 from rootless.linux.sockets import SOCK_SEQPACKET, connect_to
 from rootless.runtime import hooks, launch
+from rootless.runtime.oci import cgroup
 from rootless.runtime.oci.state import SOCKET, Folder, Record, oci_state, status
 
 Warn: TypeAlias = Callable[[str], None]
@@ -31,7 +32,7 @@ def start(folder: Folder, environ: Mapping[str, str], warn: Warn) -> None:
             raise InUse(f"cannot start container {folder.id}: it is {current}", "only a created container can be started")
         spec = folder.spec()
         sock = connect_to(folder.path, SOCKET, SOCK_SEQPACKET)
-        launch.start_at(sock, record.init, state=oci_state(record, current))
+        launch.start_at(sock, record.init, state=oci_state(record._replace(annotations={}), current))  # as in `create`
         with contextlib.suppress(FileNotFoundError):  # the folder may go at any time, with delete --force
             os.unlink(f"{folder.path}/{SOCKET}")
         for hook in (spec.get("hooks") or {}).get("poststart") or ():
@@ -68,6 +69,8 @@ def delete(folder: Folder, environ: Mapping[str, str], warn: Warn, *, force: boo
             spec = folder.spec()
             record = folder.read()
             _end(record)  # its start may have come in between
+            if record.cgroup is not None:
+                cgroup.remove(record.cgroup)
             folder.remove()
     except NoSuchObject:
         if not force:
@@ -89,7 +92,9 @@ def _end(record: Record) -> None:
 
 
 def processes(record: Record) -> list[ProcessId]:
-    """Return the processes of a container that lives: those in its mount namespace, which it shares with nobody."""
+    """Return the processes of a container: those in its cgroup, or where it has none and lives, in its mount namespace."""
+    if record.cgroup is not None:
+        return list(_identified(cgroup.processes(record.cgroup)))
     if record.init is None or not is_alive(record.init):
         return []
     own = _mount_namespace(record.init.pid)
@@ -105,7 +110,10 @@ def _mount_namespace(pid: int) -> int | None:
 
 
 def _all_processes() -> Iterator[ProcessId]:
-    for name in os.listdir("/proc"):
-        if name.isdecimal():
-            with contextlib.suppress(ProcessLookupError):
-                yield identify(int(name))
+    return _identified(int(name) for name in os.listdir("/proc") if name.isdecimal())
+
+
+def _identified(pids: Iterable[int]) -> Iterator[ProcessId]:
+    for pid in pids:
+        with contextlib.suppress(ProcessLookupError):  # it ended just now
+            yield identify(pid)

@@ -1,4 +1,4 @@
-"""linux.resources, as long as `rl oci` makes no cgroups: what would be a limit is refused (config-linux.md, "Control groups").
+"""linux.resources, as long as `rl oci` sets no limits: what would be one is refused (config-linux.md, "Control groups").
 
 Device rules need no cgroup: a user's container has no device but those bound into it, and can make none.
 """
@@ -13,16 +13,19 @@ _ENGINES_DEFAULT: Final = "pids.limit"
 """Engines set it unasked, and a container is no worse for its lack than the user's other processes."""
 
 
-def check(resources: Mapping[str, Any]) -> list[str]:
-    """Return warnings for limits that are left out. Raises `NodeLacks` for one that somebody relies on."""
+def check(resources: Mapping[str, Any], *, disabled: bool) -> list[str]:
+    """Return warnings for limits that are left out. Raises `NodeLacks` for one that somebody relies on.
+
+    `disabled`: the user has said that there are to be no limits, and is only told.
+    """
     limits = [place for name, value in resources.items() if name not in _NO_LIMITS for place in _limits(value, name)]
     for place in limits:
-        if place != _ENGINES_DEFAULT:
+        if place != _ENGINES_DEFAULT and not disabled:
             raise NodeLacks(
-                f"config.json: linux.resources.{place}: rl oci makes no cgroup, and so sets no limits",
+                f"config.json: linux.resources.{place}: rl oci sets no limits",
                 "leave it out, or use --cgroup-manager disabled to run without limits",
             )
-    return [f"linux.resources.{place}: rl oci makes no cgroup, and so sets no limits: ignored" for place in limits]
+    return [f"linux.resources.{place}: rl oci sets no limits: ignored" for place in limits]
 
 
 def _limits(value: Any, place: str) -> Iterator[str]:
