@@ -108,12 +108,9 @@ def _prepare(runtime: ForeignRuntime, spec: Mapping[str, Any]) -> socket | None:
 
 def _config(spec: Mapping[str, Any]) -> dict[str, Any]:
     """Return the config without the namespaces that T is in already, which R's init inherits."""
-    entries = []
-    for entry in spec["linux"]["namespaces"]:
-        if entry.get("path") and entry["type"] == "pid":
-            raise InvalidInput("another runtime than rl cannot share a PID namespace", "leave out --pid, or use --runtime rl")
-        if entry["type"] not in _MADE_BY_STAGE and not entry.get("path"):
-            entries.append(entry)
+    if all(entry["type"] != "pid" or entry.get("path") for entry in spec["linux"]["namespaces"]):
+        raise InvalidInput("another runtime than rl cannot share a PID namespace", "leave out --pid, or use --runtime rl")
+    entries = [entry for entry in spec["linux"]["namespaces"] if entry["type"] not in _MADE_BY_STAGE and not entry.get("path")]
     wanted = [_without_group(mount) for mount in spec["mounts"]] if current_maps_are_single() else spec["mounts"]
     return {**spec, "linux": {**spec["linux"], "namespaces": entries}, "mounts": wanted}
 

@@ -75,8 +75,15 @@ def test_what_init_leaves_in_a_shared_pid_namespace_ends_with_the_container(engi
     engine.rl("run", "-d", "--name", "two", *NONE, "--pid", "host", "busybox", "sh", "-c", script)
     engine.rl("exec", "-d", "two", "sleep", seconds)
     wait_until(lambda: sleeping(seconds) == 2)
+    assert len(engine.rl("top", "two").stdout.splitlines()) == 4  # of the node's processes only its own
     engine.rl("stop", "-t", "0", "two")
     assert sleeping(seconds) == 0
+
+
+def test_another_runtime_shares_no_pid_namespace(engine: Engine) -> None:
+    for runtime in ("crun", "runc"):
+        result = engine.rl("run", "--rm", "--runtime", runtime, "--pid", "host", *NONE, "busybox", "true", check=125)
+        assert "another runtime than rl cannot share a PID namespace" in result.stderr
 
 
 def test_a_killed_monitor_takes_those_along_too(engine: Engine) -> None:
