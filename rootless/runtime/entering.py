@@ -13,7 +13,9 @@ from typing import Any, Final
 
 from rootless.errors import InvalidInput, RlError
 from rootless.linux import namespaces
+from rootless.linux.process import set_dumpable
 
+_WRITTEN_OF_PROCESS: Final = ("oomScoreAdj", "apparmorProfile", "selinuxLabel")
 _BEFORE_ROOT: Final = ("mount", "network")
 BEFORE_FORK: Final = ("pid", "ipc", "uts", "time")
 
@@ -44,6 +46,7 @@ def enter(spec: Mapping[str, Any], become_mapped: Callable[[], None], become_roo
     user, mount = opened.pop("user", None), opened.pop("mount", None)
     postponed = {name: descriptor for name, descriptor in opened.items() if not _join(name, descriptor, paths, only_try=True)}
     if user is not None and not _is_own(user):
+        _close_before(spec)
         _join("user", user, paths)
     elif "user" in types:
         namespaces.unshare(namespaces.NEWUSER)
@@ -58,6 +61,16 @@ def enter(spec: Mapping[str, Any], become_mapped: Callable[[], None], become_roo
     for left in (*opened.values(), user, mount):
         if left is not None:
             os.close(left)
+
+
+def _close_before(spec: Mapping[str, Any]) -> None:
+    """Close this process to those of the user namespace that it is about to join: one that sees the node's PIDs could debug it.
+
+    Not where it has to write about itself into its /proc later, which belongs to the node's root from then on.
+    """
+    process, linux = spec.get("process") or {}, spec.get("linux") or {}
+    if not any(process.get(name) for name in _WRITTEN_OF_PROCESS) and not linux.get("timeOffsets"):
+        set_dumpable(False)
 
 
 def _entries(spec: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -80,6 +80,17 @@ def test_processes_of_ours_inside_leave_no_core(hostile: Engine) -> None:
     assert os.stat(f"/proc/{command}/environ").st_uid == USER.pw_uid
 
 
+def test_a_stage_that_joins_a_user_namespace_is_closed_to_it(hostile: Engine) -> None:
+    """To a process there that has every capability and sees the node's PIDs: the stage still has the node's root."""
+    hostile.rl("run", "-d", "--name", "box", *NONE, "--pid", "host", "hostile", "sleep", "1000")
+    watcher = hostile.start("exec", "--privileged", "box", "/attacker", "watch", "5", stdout=subprocess.PIPE)
+    for _start in range(5):
+        hostile.rl("run", "--rm", *NONE, "--userns", "container:box", "hostile", "true")
+    words = watcher.communicate(timeout=60)[0]
+    assert "watched" in words
+    assert "LEAK environment" not in words  # the executable that it may see is the other container's
+
+
 def test_a_bomb_of_processes_ends_with_its_container(hostile: Engine) -> None:
     """Bounded here by a limit of the container's own; the engine's processes are not among those that it may use up."""
     script = "ulimit -u 300; bomb() { while :; do (bomb) & done 2>/dev/null; }; bomb"
