@@ -1,5 +1,6 @@
 """Rare properties where the conformance table does not reach: locked mounts, commands of exec, closed interpreters."""
 
+import contextlib
 import json
 import os
 import subprocess
@@ -78,7 +79,8 @@ def test_exec_gets_what_the_process_has(runtime: Runtime) -> None:
     runtime.create("one")
     runtime.run("start", "one")
     for applet in ("cut", "grep", "uname", "nproc"):
-        os.symlink("busybox", runtime.bundle / "rootfs/bin" / applet)
+        with contextlib.suppress(FileExistsError):
+            os.symlink("busybox", runtime.bundle / "rootfs/bin" / applet)
     shown = runtime.run("exec", "one", "sh", "-c", SHOWN).stdout.split("\n")
     assert shown[:2] == ["3 3", "222"]
     assert shown[2].split()[3:5] == ["50", "60"]

@@ -270,8 +270,7 @@ CASES = [
     Case(
         "mounts",
         {"mounts": [{"destination": "/proc", "type": "proc", "source": "proc"}]},
-        "echo x >/dev/null; ls /dev",
-        "core\nfd\nfull\nnull\nptmx\nrandom\nstderr\nstdin\nstdout\ntty\nurandom\nzero",
-        runc="it links /dev/core only where the node has /proc/kcore",
+        "echo x >/dev/null; ls /dev | grep -v core",  # which is there where the kernel has /proc/kcore
+        "fd\nfull\nnull\nptmx\nrandom\nstderr\nstdin\nstdout\ntty\nurandom\nzero",
     ),
 ]

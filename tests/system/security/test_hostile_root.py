@@ -44,7 +44,7 @@ class Puppet:
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
         self._orders = engine.folder / "orders" / "next"
-        loop = "while :; do [ -e /orders/next ] && sh /orders/next; rm -f /orders/next; sleep 0.02; done 2>/dev/null"
+        loop = "while :; do [ -e /orders/next ] && { sh /orders/next; rm -f /orders/next; }; sleep 0.02; done 2>/dev/null"
         volume = f"{self._orders.parent}:/orders"
         engine.rl("run", "-d", "--name", "puppet", *NONE, "-v", volume, "hostile", "sh", "-c", loop)
 
