@@ -41,7 +41,7 @@ _CONTAINER: Final = "container"
 _CGROUP: Final = "/sys/fs/cgroup"
 _MORE_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin")
 _MADE_BY_STAGE: Final = ("user", "network")
-_NOT_FOUND: Final = ("executable file not found", "no such file or directory", "not found in $path")
+_OF_COMMAND: Final = ("executable", "exec:", "exec ")
 _NOT_INVOKED: Final = ("permission denied", "exec format error", "is a directory")
 
 
@@ -78,12 +78,13 @@ def run(runtime: ForeignRuntime, spec: Mapping[str, Any], stdio: Sequence[int] |
     create = ["create", "--bundle", runtime.folder, "--pid-file", f"{runtime.folder}/pid"]
     if console is not None:
         create += ["--console-socket", "console.sock"]  # in the bundle, the working folder: a whole path may be too long
-    _execute(runtime, [*create, _CONTAINER], descriptors)
+    command = spec["process"]["args"][0]
+    _execute(runtime, [*create, _CONTAINER], descriptors, command)
     with open(f"{runtime.folder}/pid", "rb") as file:
         pid = int(file.read())
     pidfd = os.pidfd_open(pid)
     try:
-        _serve(runtime, sync, pid, pidfd, console, known)
+        _serve(runtime, sync, pid, pidfd, console, known, command)
         # Nobody asks R anything more: signals go to init, and exec joins it. The config holds the values of secrets.
         shutil.rmtree(runtime.folder, ignore_errors=True)
         sync.close()
@@ -111,17 +112,22 @@ def _config(spec: Mapping[str, Any]) -> dict[str, Any]:
     if all(entry["type"] != "pid" or entry.get("path") for entry in spec["linux"]["namespaces"]):
         raise InvalidInput("another runtime than rl cannot share a PID namespace", "leave out --pid, or use --runtime rl")
     entries = [entry for entry in spec["linux"]["namespaces"] if entry["type"] not in _MADE_BY_STAGE and not entry.get("path")]
-    wanted = [_without_group(mount) for mount in spec["mounts"]] if current_maps_are_single() else spec["mounts"]
+    wanted = [_for_another(mount, single_id=current_maps_are_single()) for mount in spec["mounts"]]
     return {**spec, "linux": {**spec["linux"], "namespaces": entries}, "mounts": wanted}
 
 
-def _without_group(mount: dict[str, Any]) -> dict[str, Any]:
-    """Leave out the option that names a group: only one ID is mapped."""
-    return {**mount, "options": [option for option in mount.get("options") or () if not option.startswith("gid=")]}
+def _for_another(mount: dict[str, Any], *, single_id: bool) -> dict[str, Any]:
+    """Leave out what another runtime takes amiss: a group where one ID is mapped; of a file, what is below it (rro)."""
+    options = list(mount.get("options") or ())
+    if single_id:
+        options = [option for option in options if not option.startswith("gid=")]
+    if mount.get("type") == "bind" and not os.path.isdir(mount["source"]):
+        options = [option for option in options if option[:1] != "r" or option[1:] not in options]
+    return {**mount, "options": options}
 
 
 def _serve(
-    runtime: ForeignRuntime, sync: socket, pid: int, pidfd: int, console: socket | None, known: dict[str, Any]
+    runtime: ForeignRuntime, sync: socket, pid: int, pidfd: int, console: socket | None, known: dict[str, Any], command: str
 ) -> None:
     """Tell S of the container, and start it when S says so."""
     channel.send(sync, "created", [pidfd], init=pid, stage=None, known=known)
@@ -136,7 +142,7 @@ def _serve(
     set_parent_death_signal(signal.SIGTERM)
     if os.getppid() != runtime.starter:
         raise RlError("the monitor died")
-    _execute(runtime, ["start", _CONTAINER], (-1, -1, -1))
+    _execute(runtime, ["start", _CONTAINER], (-1, -1, -1), command)
 
 
 def _stay(runtime: ForeignRuntime, pidfd: int) -> None:
@@ -148,8 +154,8 @@ def _stay(runtime: ForeignRuntime, pidfd: int) -> None:
         select.select([pidfd, reading], [], [])
 
 
-def _execute(runtime: ForeignRuntime, arguments: Sequence[str], stdio: Sequence[int]) -> None:
-    """Run a step of R. Raises what its log says."""
+def _execute(runtime: ForeignRuntime, arguments: Sequence[str], stdio: Sequence[int], command: str) -> None:
+    """Run a step of R. Raises what its log says; `command` is the container's own."""
     log = f"{runtime.folder}/log"
     options = ["--root", f"{runtime.folder}/state", "--log", log, "--log-format", "json"]
     if os.path.basename(runtime.program) == "crun":
@@ -161,7 +167,7 @@ def _execute(runtime: ForeignRuntime, arguments: Sequence[str], stdio: Sequence[
         finally:
             os._exit(127)
     if os.waitstatus_to_exitcode(os.waitpid(pid, 0)[1]) != 0:
-        raise _error(runtime, log)
+        raise _error(runtime, log, command)
 
 
 def _become_runtime(command: list[str], stdio: Sequence[int]) -> None:
@@ -175,8 +181,8 @@ def _become_runtime(command: list[str], stdio: Sequence[int]) -> None:
     os.execve(command[0], command, {"PATH": "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"})
 
 
-def _error(runtime: ForeignRuntime, log: str) -> RlError:
-    """Return R's last error as ours: what Docker tells apart by the same words."""
+def _error(runtime: ForeignRuntime, log: str, command: str) -> RlError:
+    """Return R's last error as ours, in Docker's words where it is about the command."""
     text = ""
     with contextlib.suppress(FileNotFoundError), open(log, "rb") as file:
         for line in file.read().decode("utf-8", "replace").splitlines():
@@ -185,8 +191,9 @@ def _error(runtime: ForeignRuntime, log: str) -> RlError:
                 text = entry["msg"] if entry.get("level", "error") == "error" else text
     name = os.path.basename(runtime.program)
     message, lower = f"{name}: {text or 'it failed without a word'}", text.lower()
-    if any(words in lower for words in _NOT_FOUND):
-        return CommandNotFound(message)
-    if any(words in lower for words in _NOT_INVOKED):
-        return CannotInvoke(message)
+    if any(words in lower for words in _OF_COMMAND):
+        if any(words in lower for words in _NOT_INVOKED):
+            return CannotInvoke(f'exec: "{command}": permission denied ({message})')
+        reason = "no such file or directory" if "/" in command else "executable file not found in $PATH"
+        return CommandNotFound(f'exec: "{command}": {reason} ({message})')
     return RlError(message, "the container's engine.log may tell more; rl's own runtime is used without --runtime")

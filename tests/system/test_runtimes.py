@@ -64,7 +64,8 @@ def test_a_terminal(engine_with_runtime: Engine) -> None:
 
 def test_a_command_that_cannot_be_run(engine_with_runtime: Engine) -> None:
     engine = engine_with_runtime
-    assert engine.environment["RL_RUNTIME"] in engine.rl("run", "--rm", *NONE, "busybox", "no-such-command", check=127).stderr
+    error = engine.rl("run", "--rm", *NONE, "busybox", "no-such-command", check=127).stderr
+    assert f'exec: "no-such-command": executable file not found in $PATH ({engine.environment["RL_RUNTIME"]}: ' in error
     engine.rl("run", "--rm", *NONE, "busybox", "/etc/passwd", check=126)
 
 
