@@ -23,10 +23,11 @@ CASES: dict[str, Steps] = {
     "terminal": [(*RUN, "-t", *SH, "tty; stty size; test -c /dev/console && echo console")],
     "no command": [(*RUN, IMAGE, "no-such-command")],
     "not executable": [(*RUN, IMAGE, "/etc/passwd")],
+    # Not exec -i: podman 4.3 loses the output of a short command now and then, with runc more often than with ours.
     "detached, exec, stop": [
         ("run", "-d", "--name", "one", *NONE, *SH, "trap 'exit 5' TERM; while :; do sleep 0.1; done"),
         ("exec", "one", "sh", "-c", "echo in; exit 4"),
-        ("exec", "-i", "-u", "1000:1000", "-w", "/tmp", "-e", "A=b", "one", "sh", "-c", "id; pwd; echo $A"),
+        ("exec", "-u", "1000:1000", "-w", "/tmp", "-e", "A=b", "one", "sh", "-c", "id; pwd; echo $A"),
         ("exec", "-t", "one", "tty"),
         ("exec", "-d", "one", "touch", "/made"),
         ("exec", "one", "no-such-command"),
