@@ -21,7 +21,7 @@ def command(*, image: str, command: tuple[str, ...], **options: object) -> None:
     wanted = to_create_options(command, options)
     make_private_folder(locations.runtime_dir)
     warn_about_maps()
-    found, image_name = image_for_container.find(locations, image)
+    found, image_name = image_for_container.find(locations, image, wanted)
     with lifecycle.signals_held():
         document, lock = create(locations, os.environ, found, image_name, wanted, started_at_once=False)
         lock.release()

@@ -24,7 +24,7 @@ def command(*, image: str, command: tuple[str, ...], detach: bool, detach_keys: 
     check_detach_keys(detach_keys)
     make_private_folder(locations.runtime_dir)
     warn_about_maps()
-    found, image_name = image_for_container.find(locations, image)
+    found, image_name = image_for_container.find(locations, image, wanted)
     with lifecycle.signals_held():
         document, lock = create(locations, os.environ, found, image_name, wanted)
         running = lifecycle.begin(locations, document, lock, console_size_of_stdin() if wanted.terminal else None)

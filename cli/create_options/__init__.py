@@ -9,7 +9,23 @@ from typing import Any, Final, Protocol
 
 import click
 
-from cli.create_options import files, general, health, identity, lifetime, logs, namespaces, process, runtime
+from cli.create_options import (
+    addresses,
+    devices,
+    files,
+    general,
+    health,
+    identity,
+    image,
+    lifetime,
+    limits,
+    logs,
+    names,
+    namespaces,
+    process,
+    runtime,
+    security,
+)
 from cli.create_options.given import Decorator, Given
 from rootless.containers.options import CreateOptions
 
@@ -20,7 +36,23 @@ class _Concern(Protocol):
     def apply(self, options: CreateOptions, given: Given) -> CreateOptions: ...
 
 
-_CONCERNS: Final[tuple[_Concern, ...]] = (general, identity, process, namespaces, files, lifetime, health, logs, runtime)
+_CONCERNS: Final[tuple[_Concern, ...]] = (
+    general,
+    image,
+    identity,
+    process,
+    namespaces,
+    names,
+    addresses,
+    security,
+    devices,
+    limits,
+    files,
+    lifetime,
+    health,
+    logs,
+    runtime,
+)
 
 # -h is the host name, as in Docker; what follows the image belongs to the container.
 CONTEXT: Final = {"help_option_names": ["--help"], "allow_interspersed_args": False}

@@ -24,6 +24,9 @@ from rootless.runtime.sharing import Sharing, namespaces_of
 from rootless.storage.root_filesystem import RootFilesystem, of_container
 
 _INIT: Final = "/dev/rl-init"
+# Fields that few containers have set.
+_RARE_OF_HOST: Final = ("Privileged", "CapAdd", "CapDrop", "SecurityOpt", "Devices", "Ulimits", "Sysctls", "OomScoreAdj")
+_RARE_OF_CONFIG: Final = ("Umask", "Domainname", "Timezone")
 
 
 class Bundle(NamedTuple):
@@ -41,7 +44,7 @@ class Bundle(NamedTuple):
 
 def prepare(locations: Locations, document: Document, console_size: tuple[int, int] | None) -> Bundle:
     """Write the container's name files and return its bundle; `console_size` is rows and columns."""
-    network = modes.parse(document["HostConfig"]["NetworkMode"])
+    network = modes.with_mac(modes.parse(document["HostConfig"]["NetworkMode"]), document["Config"].get("MacAddress"))
     shared = open_shared(ContainerStore(locations), document)
     config = document["Config"]
     init_path = document["Rl"].get("InitPath")
@@ -65,11 +68,15 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         spec["process"]["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
     if document["HostConfig"].get("Annotations"):
         spec["annotations"] = document["HostConfig"]["Annotations"]
-    names = tuple(container_capabilities())
+    if has_rare_options(document):
+        from rootless.containers import rare_options  # what it loads a plain start can do without
+
+        rare_options.put_into(spec, document)
+    names = capability_names(document)
     reaper = bool(document["HostConfig"]["Init"]) and init_path is None
     compiled = None
     if document["HostConfig"]["Runtime"] == "rl":
-        compiled = load_filter(locations, names)
+        compiled = load_filter(locations, document, names)
     else:
         _complete_for_another(document, spec, names, wants_init=reaper)
     return Bundle(root, spec, network, names, compiled, reaper, shared, additional_groups(document))
@@ -81,8 +88,11 @@ def _complete_for_another(document: Document, spec: dict[str, Any], capability_n
         raise InvalidInput("--init needs rl's own runtime", "give a program: --init --init-path FILE (catatonit, tini)")
     if keeps_groups(document):
         raise InvalidInput("--group-add keep-groups needs rl's own runtime", "leave out --runtime and RL_RUNTIME")
-    platform = seccomp.Platform.of_this_node()
-    spec["linux"]["seccomp"] = seccomp.oci_seccomp(seccomp.default_profile(), capability_names, platform)
+    from rootless.containers import rare_options  # as another runtime is
+
+    profile = rare_options.seccomp_object(document, capability_names)
+    if profile is not None:
+        spec["linux"]["seccomp"] = profile
 
 
 def keeps_groups(document: Document) -> bool:
@@ -103,9 +113,14 @@ def _provide_name_files(locations: Locations, document: Document, network: Netwo
         for key in ("HostsPath", "HostnamePath", "ResolvConfPath"):
             document[key] = other[key]
         return
-    _write(document["HostsPath"], name_files.hosts(network, hostname))
+    host_config = document["HostConfig"]
+    if document["HostsPath"]:  # else --no-hosts
+        domain, extra = document["Config"].get("Domainname") or "", host_config.get("ExtraHosts") or ()
+        _write(document["HostsPath"], name_files.hosts(network, hostname, domain, extra))
     _write(document["HostnamePath"], hostname + "\n")
-    _write(document["ResolvConfPath"], name_files.resolv_conf(network, name_files.read_node_resolv_conf()))
+    if document["ResolvConfPath"]:  # else --dns none
+        asked = name_files.Resolving(*(tuple(host_config.get(key) or ()) for key in ("Dns", "DnsSearch", "DnsOptions")))
+        _write(document["ResolvConfPath"], name_files.resolv_conf(network, name_files.read_node_resolv_conf(), asked))
 
 
 def write_config(folder: str, spec: dict[str, Any], shown: Sharing) -> None:
@@ -118,10 +133,29 @@ def write_config(folder: str, spec: dict[str, Any], shown: Sharing) -> None:
         _write(f"{folder}/config.json", json.dumps(spec))
 
 
-def load_filter(locations: Locations, capability_names: tuple[str, ...]) -> SeccompFilter:
-    """Return Docker's default filter for a container with these capabilities, compiled at most once a node."""
+def has_rare_options(document: Document) -> bool:
+    """Tell whether the record has anything that `rare_options` is for."""
+    host_config, config = document["HostConfig"], document["Config"]
+    return any(map(host_config.get, _RARE_OF_HOST)) or any(map(config.get, _RARE_OF_CONFIG))
+
+
+def capability_names(document: Document) -> tuple[str, ...]:
+    """Return the capabilities that the container's processes may have."""
+    if not has_rare_options(document):
+        return tuple(container_capabilities())
+    from rootless.containers import rare_options  # as above
+
+    return rare_options.capability_names(document)
+
+
+def load_filter(locations: Locations, document: Document, names: tuple[str, ...]) -> SeccompFilter | None:
+    """Return the seccomp filter for a container with these capabilities, compiled at most once a node; None for none."""
+    if has_rare_options(document):
+        from rootless.containers import rare_options  # as above
+
+        return rare_options.load_filter(locations, document, names)
     platform = seccomp.Platform.of_this_node()
-    program = seccomp.load_default_program(f"{locations.data_root}/seccomp", capability_names, platform)
+    program = seccomp.load_default_program(f"{locations.data_root}/seccomp", names, platform)
     return SeccompFilter(program, seccomp.filter_flags({}))
 
 
@@ -150,7 +184,7 @@ def _name_mounts(document: Document) -> list[dict[str, Any]]:
     return [
         {"destination": destination, "type": "bind", "source": document[key], "options": ["bind"]}  # type: ignore[literal-required]
         for destination, key in files.items()
-        if destination not in taken
+        if destination not in taken and document[key]  # type: ignore[literal-required]
     ]
 
 

@@ -38,7 +38,7 @@ def create(
     """
     if options.replace:
         _remove_named(locations, options)
-    network = modes.parse(options.network)
+    network = modes.with_mac(modes.parse(options.network), dict(options.config).get("MacAddress"))
     namespace_modes.check_conflicts(options)
     driver = drivers.choose(locations, environ)
     layers = tuple(layer_folders(locations, image))
@@ -136,9 +136,9 @@ def _document(
         Args=command[1:],
         State=documents.new_state(),
         Image=image.id,
-        ResolvConfPath=f"{folder}/resolv.conf",
+        ResolvConfPath=f"{folder}/resolv.conf" if options.makes_resolv_conf else "",
         HostnamePath=f"{folder}/hostname",
-        HostsPath=f"{folder}/hosts",
+        HostsPath=f"{folder}/hosts" if options.makes_hosts else "",
         LogPath=_log_path(folder, options),
         Name=f"/{options.name or names.made_up_name(container_id)}",
         RestartCount=0,
@@ -185,7 +185,7 @@ def _config(hostname: str, image: Image, image_name: str, options: CreateOptions
         "AttachStdin": options.attach and options.interactive,
         "AttachStdout": options.attach,
         "AttachStderr": options.attach,
-        "ExposedPorts": of_image.exposed_ports,
+        "ExposedPorts": {**(of_image.exposed_ports or {}), **{port: {} for port in options.exposed_ports}} or None,
         "Tty": options.terminal,
         "OpenStdin": options.interactive,
         "StdinOnce": options.attach and options.interactive,
@@ -212,7 +212,7 @@ def _log_path(folder: str, options: CreateOptions) -> str:
 
 def _optional_config(of_image: ContainerDefaults, options: CreateOptions) -> dict[str, Any]:
     """Return what Docker leaves out of Config where it does not apply."""
-    found: dict[str, Any] = {}
+    found: dict[str, Any] = dict(options.config)
     if options.stop_timeout is not None:
         found["StopTimeout"] = options.stop_timeout
     if of_image.healthcheck or options.health is not None:
@@ -230,7 +230,17 @@ def _optional_config(of_image: ContainerDefaults, options: CreateOptions) -> dic
 def _environment(of_image: Sequence[str], options: CreateOptions) -> list[str]:
     """Return the environment, each name once: Docker's own, the image's, the user's; the last wins."""
     merged: dict[str, str] = {}
-    for entry in (DEFAULT_PATH, *(("TERM=xterm",) if options.terminal else ()), *of_image, *options.environment):
+    for entry in (DEFAULT_PATH, *options.host_environment, *(("TERM=xterm",) if options.terminal else ()), *of_image):
+        merged[entry.partition("=")[0]] = entry
+    if options.unset_all:
+        merged.clear()
+    for name in options.unset:
+        merged.pop(name, None)
+    if options.merged_environment:
+        from rootless.containers.environment import merge  # rarely asked for
+
+        merged.update(merge(options.merged_environment, merged))
+    for entry in options.environment:
         merged[entry.partition("=")[0]] = entry
     return list(merged.values())
 
@@ -255,13 +265,21 @@ def _host_config(options: CreateOptions) -> dict[str, Any]:
         "ReadonlyRootfs": options.read_only,
         "CapAdd": None,
         "CapDrop": None,
+        "Dns": [],
+        "DnsOptions": [],
+        "DnsSearch": [],
+        "ExtraHosts": None,
+        "OomScoreAdj": 0,
+        "SecurityOpt": None,
+        "Devices": [],
+        "Ulimits": None,
         "Init": options.init,
         "Runtime": options.runtime,
         "ShmSize": options.shm_size,
         "VolumesFrom": None,
+        **dict(options.host_config),
     }
 
 
 def _graph_driver(folder: str, driver: str) -> dict[str, Any]:
     return {"Name": driver, "Data": {"UpperDir": f"{folder}/upper", "WorkDir": f"{folder}/work", "MergedDir": f"{folder}/rootfs"}}
-

@@ -32,3 +32,16 @@ def resolve_environment(entries: Sequence[str], environ: Mapping[str, str]) -> l
         elif name in environ:
             resolved.append(f"{name}={environ[name]}")
     return resolved
+
+
+def merge(entries: Sequence[str], defaults: Mapping[str, str]) -> dict[str, str]:
+    """Return `--env-merge` entries as NAME: NAME=VALUE, with ${NAME} and $NAME replaced by what `defaults` (of that form) has."""
+    import string  # for this only
+
+    values = {name: entry.partition("=")[2] for name, entry in defaults.items()}
+    merged: dict[str, str] = {}
+    for entry in entries:
+        name, _, value = entry.partition("=")
+        values[name] = string.Template(value).safe_substitute(values)
+        merged[name] = f"{name}={values[name]}"
+    return merged

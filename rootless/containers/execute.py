@@ -39,9 +39,7 @@ class ExecOptions(NamedTuple):
     preserved: tuple[int, ...] = ()  # descriptors that the command gets under the same numbers, from 3 on
 
 
-def begin(
-    locations: Locations, document: Document, options: ExecOptions, console_size: tuple[int, int] | None = None
-) -> Running:
+def begin(locations: Locations, document: Document, options: ExecOptions, console_size: tuple[int, int] | None = None) -> Running:
     """Fork the session that runs a command in a container; the caller speaks `frames` with it. Raises `InUse`."""
     plan = plan_of(locations, document, options, console_size)
     words, exec_id = " ".join(options.arguments), os.urandom(32).hex()
@@ -67,8 +65,8 @@ def plan_of(
     entry = document["Rl"]["Entry"]
     if not document["State"]["Running"] or entry is None:
         raise not_running(document)
-    names = tuple(container_capabilities(privileged=options.privileged))
-    seccomp_filter = None if options.privileged else bundle.load_filter(locations, names)
+    names = tuple(container_capabilities(privileged=True)) if options.privileged else bundle.capability_names(document)
+    seccomp_filter = None if options.privileged else bundle.load_filter(locations, document, names)
     pidfd = open_pidfd(ProcessId(*entry))
     if pidfd is None:
         raise InUse(f"container {document['Id'][:12]} has ended")
@@ -105,6 +103,10 @@ def _process(document: Document, options: ExecOptions, console_size: tuple[int, 
         "env": list(merged.values()),
         "cwd": options.workdir or config["WorkingDir"] or "/",
     }
+    if bundle.has_rare_options(document):
+        from rootless.containers import rare_options  # as above
+
+        process.update(rare_options.process_of(document))
     if console_size is not None:
         process["consoleSize"] = {"height": console_size[0], "width": console_size[1]}
     return process
@@ -190,4 +192,3 @@ class _Session:
 
     def _on_ended(self) -> None:
         self._ended = True
-

@@ -1,5 +1,7 @@
 """What a user may ask of a new container, parsed; the syntax of the parts is in the modules beside."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rootless.containers.namespace_modes import NamespaceModes
@@ -30,6 +32,9 @@ class CreateOptions(NamedTuple):
     mounts: "tuple[MountRequest, ...]" = ()
     volumes_from: tuple[str, ...] = ()  # CONTAINER[:ro|rw]
     secrets: "tuple[SecretRequest, ...]" = ()
+    pull: str = "missing"  # always, missing, never, newer
+    pulls_quietly: bool = False
+    platform: str | None = None  # OS/ARCH[/VARIANT]
     shm_size: int = SHM_SIZE  # bytes of /dev/shm
     read_only: bool = False
     init: bool = False
@@ -46,5 +51,18 @@ class CreateOptions(NamedTuple):
     stop_timeout: int | None = None
     health: "HealthOptions | None" = None
     health_on_failure: str = "none"
+    host_config: tuple[tuple[str, Any], ...] = ()  # fields of HostConfig, as the modules of options parse them
+    config: tuple[tuple[str, Any], ...] = ()  # fields of Config, likewise
+    exposed_ports: tuple[str, ...] = ()  # PORT/PROTOCOL
+    makes_hosts: bool = True
+    makes_resolv_conf: bool = True
+    host_environment: tuple[str, ...] = ()  # NAME=VALUE, below the image's
+    unset: tuple[str, ...] = ()  # names of the image's and our own variables that it does not get
+    unset_all: bool = False
+    merged_environment: tuple[str, ...] = ()  # NAME=VALUE with ${NAME}, over the image's
     log_driver: str | None = None
     log_options: tuple[tuple[str, str], ...] = ()
+
+    def with_fields(self, host_config: Mapping[str, Any], config: Mapping[str, Any] = MappingProxyType({})) -> "CreateOptions":
+        """Return the options with more fields of the record's HostConfig and Config."""
+        return self._replace(host_config=(*self.host_config, *host_config.items()), config=(*self.config, *config.items()))

@@ -62,6 +62,13 @@ def _with_options(private: PrivateNetwork, option_text: str) -> PrivateNetwork:
     return private
 
 
+def with_mac(network: Network, mac: str | None) -> Network:
+    """Return the network with `--mac-address` for its device, where that is its own."""
+    if not mac or network.private is None:
+        return network
+    return network._replace(private=network.private._replace(mac=mac))
+
+
 def make_device(network: Network) -> int | None:
     """Set up the caller's new network namespace; returns the tap's descriptor where there is one, which the caller closes.
 

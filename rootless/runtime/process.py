@@ -131,8 +131,9 @@ def completion(capability_names: Sequence[str], user: ContainerUser, environment
 
 
 def complete(process: Mapping[str, Any], known: Mapping[str, Any]) -> dict[str, Any]:
-    """Return an OCI process with a `completion` put in."""
-    return {**process, **known, "env": [*(process.get("env") or ()), *known["env"]]}
+    """Return an OCI process with a `completion` put in; it keeps its user's umask."""
+    user = {**(process.get("user") or {}), **(known.get("user") or {})}
+    return {**process, **known, "user": user, "env": [*(process.get("env") or ()), *known["env"]]}
 
 
 def _change_user(user: Mapping[str, Any], *, keep_groups: bool) -> None:

@@ -90,6 +90,11 @@ def container_capabilities(
     return kept + [name for name in added if name not in kept]
 
 
+def normalized_capabilities(names: Iterable[str], option: str) -> list[str]:
+    """Return names as Docker shows them, in upper case with CAP_; `option` is for the error. Raises `InvalidInput`."""
+    return _normalized(names, capabilities.NAMES[: capabilities.last_capability() + 1], option)
+
+
 def _normalized(names: Iterable[str], known: Sequence[str], option: str) -> list[str]:
     """Return names in upper case with CAP_, once each; `ALL` stays."""
     result: list[str] = []

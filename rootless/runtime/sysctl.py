@@ -31,11 +31,12 @@ _BY_CALL: Final = {"kernel/hostname": namespaces.sethostname, "kernel/domainname
 def check(spec: Mapping[str, Any]) -> dict[str, str]:
     """Return the parameters as paths below /proc/sys. Raises `InvalidInput` for one that the container may not set."""
     own = {entry["type"] for entry in spec["linux"].get("namespaces") or ()}
-    return {_path(key, own): value for key, value in spec["linux"]["sysctl"].items()}
+    parameters = spec["linux"]["sysctl"]
+    return {path_of(key, own, f"config.json: linux.sysctl[{key}]"): value for key, value in parameters.items()}
 
 
-def _path(key: str, own: set[str]) -> str:
-    place = f"config.json: linux.sysctl[{key}]"
+def path_of(key: str, own: set[str], place: str) -> str:
+    """Return a parameter's path below /proc/sys, for a container with the `own` namespaces; `place` names it in errors."""
     path = _with_slashes(key)
     if any(part in ("", ".", "..") for part in path.split("/")):
         raise InvalidInput(f"{place}: is no kernel parameter's name")
