@@ -35,7 +35,6 @@ from rootless.containers.store import ContainerStore
 from rootless.errors import InUse
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import ProcessId, open_pidfd, pid_of
-from rootless.runtime.borrowing import borrow_mounts
 from rootless.runtime.sharing import Sharing
 
 # OCI name -> (key of HostConfig, Docker's word for it in errors).
@@ -202,6 +201,8 @@ class _Joining:
         copied = []
         for target, wanted in views.items():
             foreign = self._is_in_other_user_namespace(target)
+            from rootless.runtime.borrowing import borrow_mounts  # few containers share
+
             for view, tree in zip(wanted, borrow_mounts(self._pidfds[target], wanted, enters_user_namespace=foreign), strict=True):
                 self._stack.callback(os.close, tree)
                 path = f"{self._folder}/{_FOLDER}{view}"

@@ -29,8 +29,11 @@ class Extras:
         self.id_maps: dict[int, int] = {}  # by the number of a mount, the user namespace that maps its IDs
 
 
-def load(spec: Mapping[str, Any], filter_flags: int = 0) -> Extras:
-    """Return the steps of a container. Called in the stage, in the container's user namespace. Raises `RlError`."""
+def load(spec: Mapping[str, Any], filter_flags: int = 0, *, reaper: bool = False) -> Extras:
+    """Return the steps of a container. Called in the stage, in the container's user namespace. Raises `RlError`.
+
+    With `reaper` our own init stays above the command.
+    """
     extras = Extras()
     linux = spec["linux"]
     for name, prepare in _OF_LINUX.items():
@@ -40,6 +43,10 @@ def load(spec: Mapping[str, Any], filter_flags: int = 0) -> Extras:
         if not _OF_MOUNTS.isdisjoint(mount.get("options") or ()) or mount.get("uidMappings") or mount.get("gidMappings"):
             _mount(index, mount, extras)
     _load_process(spec["process"], extras, filter_flags)
+    if spec.get("hooks"):
+        from rootless.runtime import hooks  # noqa: F401  # `init` uses it
+    if reaper:
+        from rootless.runtime import reaper as _loaded  # noqa: F401  # as hooks
     return extras
 
 

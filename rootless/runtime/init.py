@@ -14,7 +14,7 @@ from rootless.errors import CannotInvoke
 from rootless.linux import mounts, namespaces
 from rootless.linux.process import close_all_except
 from rootless.linux.sockets import accept_packets, socket
-from rootless.runtime import channel, console, hooks, mounting, reaper, streams
+from rootless.runtime import channel, console, mounting, streams
 from rootless.runtime.extras import Extras
 from rootless.runtime.mount_flags import PROPAGATIONS
 from rootless.runtime.mount_points import make_folder
@@ -45,6 +45,8 @@ def run(plan: InitPlan, sync: socket) -> NoReturn:
         sync, state = _wait_for_start(plan, sync)
         _run_hooks(plan, "startContainer", state)
         if plan.reaper:
+            from rootless.runtime import reaper  # rare: loaded already, before the interpreter was closed (`extras`)
+
             reaper.fork_command(sync, is_wanted=lambda: _is_connected(sync))
             channel.send(sync, "command", [os.pidfd_open(os.getpid())])
         outlives_starter = plan.listener is not None
@@ -78,6 +80,8 @@ def _wait_for_start(plan: InitPlan, sync: socket) -> tuple[socket, dict[str, Any
 def _run_hooks(plan: InitPlan, point: str, state: Mapping[str, Any]) -> None:
     """Run the hooks of one point that belong inside, with init's PID as it is there."""
     if (plan.spec.get("hooks") or {}).get(point):
+        from rootless.runtime import hooks  # as the reaper
+
         environment = dict(entry.partition("=")[::2] for entry in plan.spec["process"]["env"])
         annotations = {"annotations": plan.spec["annotations"]} if plan.spec.get("annotations") else {}
         hooks.run_all(plan.spec, point, json.dumps({**state, "pid": os.getpid(), **annotations}).encode(), environment)
@@ -85,6 +89,10 @@ def _run_hooks(plan: InitPlan, point: str, state: Mapping[str, Any]) -> None:
 
 def _run_hooks_before_root(plan: InitPlan, sync: socket) -> None:
     """Let the starter run the hooks that come before the change of root, then run our own."""
+    if not plan.spec.get("hooks"):
+        return
+    from rootless.runtime import hooks  # as the reaper
+
     if hooks.wants_pause(plan.spec):
         channel.send(sync, "mounted")
         message = channel.receive(sync)

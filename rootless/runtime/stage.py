@@ -219,7 +219,7 @@ def _resolve_user(plan: StagePlan) -> dict[str, Any]:
 
 def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
     spec = {**plan.spec, "process": complete(plan.spec["process"], known)}
-    extras = load_extras(spec, plan.seccomp_filter.flags if plan.seccomp_filter else 0)
+    extras = load_extras(spec, plan.seccomp_filter.flags if plan.seccomp_filter else 0, reaper=plan.reaper)
     init_plan = init.InitPlan(
         spec,
         plan.root,
