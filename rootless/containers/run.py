@@ -69,11 +69,10 @@ class Run:
         self._servers.begin(document)
         self._prepared = prepared = bundle.prepare(self._around.locations, document, console_size)
         plan = self._with_secret_variables(self._with_sources(self._plan(prepared, self._open_streams())))
-        created = launch.create(self._fork_stage, plan, self._servers.watcher(prepared.network), self._servers.wait_for)
+        watcher = self._servers.watcher(prepared.network)._replace(on_created=self._note_member)
+        created = launch.create(self._fork_stage, plan, watcher, self._servers.wait_for)
         prepared.shared.close()
         self.mount_namespace = created.mount_namespace
-        add_member(self._runtime_dir, created.init)
-        self._end_outer(created.outer)
         self.streams.close_container_ends()
         self._created, self._pidfd = created, created.pidfd
         self._servers.guard(created.pidfd)
@@ -86,8 +85,6 @@ class Run:
         assert self._created is not None
         assert self._prepared is not None
         entry = launch.start(self._created)
-        if self._created.outer is not None:
-            os.waitpid(self._created.outer, 0)  # it was killed long ago
         spec = self._prepared.spec
         spec = {**spec, "process": complete(spec["process"], self._created.known)}
         bundle.write_config(self._folder, spec, self._prepared.shared.shown)
@@ -135,12 +132,11 @@ class Run:
         config = self._document["Config"]
         return None if config["Tty"] else self.streams.open_pipes(config["OpenStdin"])
 
-    def _end_outer(self, outer: int | None) -> None:
-        """End the outer stage, which kept the parent namespace known until init was noted."""
-        if outer is not None:
-            with contextlib.suppress(ProcessLookupError):  # somebody else killed it
-                remove_member(self._runtime_dir, identify(outer))
-            os.kill(outer, signal.SIGKILL)  # a child of ours that was not reaped yet
+    def _note_member(self, init: ProcessId, outer: int) -> None:
+        """Note that init keeps the parent namespace known from now on, in place of the outer stage."""
+        add_member(self._runtime_dir, init)
+        with contextlib.suppress(ProcessLookupError):  # somebody else killed it
+            remove_member(self._runtime_dir, identify(outer))
 
     def _fork_stage(self, outer: Callable[[], None]) -> int:
         assert self._prepared is not None

@@ -23,7 +23,6 @@ class Created(NamedTuple):
     sync: socket
     master: int | None  # of the container's terminal
     known: dict[str, Any]  # `process.completion` of the OCI process
-    outer: int | None = None  # PID of the outer stage, which lives until the caller kills it
     mount_namespace: int | None = None  # where the PID namespace is not the container's own: who is in it must be ended
 
 
@@ -35,6 +34,7 @@ class Watcher(NamedTuple):
     on_network: Callable[[list[int]], None]
     on_mounted: Callable[[ProcessId], dict[str, Any]] = lambda _init: {}  # runs hooks; returns the OCI state for init's own
     on_listener: Callable[[int, int], None] = refuse_listener  # takes init's PID and the listener of its seccomp filter
+    on_created: Callable[[ProcessId, int], None] = lambda _init, _outer: None  # before an outer stage that waits is killed
 
 
 def create(
@@ -101,7 +101,7 @@ class _Progress:
             elif message.event == "network":
                 watcher.on_network(message.descriptors)
             elif message.event == "created":
-                self._note_created(message)
+                self._note_created(message, watcher)
             elif message.event == "console":
                 (self._master,) = message.descriptors
             elif message.event == "listener":
@@ -130,22 +130,32 @@ class _Progress:
             finally:
                 os.close(listener)
 
-    def _note_created(self, message: channel.Message) -> None:
+    def _note_created(self, message: channel.Message, watcher: Watcher) -> None:
         self._pidfd, *self._mount_namespace = message.descriptors
         self._known = message.fields["known"]
-        self._reap()
-        # The stage of another runtime stays (`rootless.runtime.foreign`); ours has ended.
-        self._unreaped = [message.fields["stage"]] if message.fields["stage"] is not None else []
         with contextlib.suppress(ProcessLookupError):  # it ended already: the next event says why
             self._init = identify(message.fields["init"])
+        if self._outer is not None:
+            if self._init is not None:
+                watcher.on_created(self._init, self._outer)
+            self._kill_outer(self._outer)
+        # The stage of another runtime stays (`rootless.runtime.foreign`); ours ends. It becomes our child when O has ended.
+        if message.fields["stage"] is not None:
+            self._unreaped.insert(0, message.fields["stage"])
+
+    def _kill_outer(self, outer: int) -> None:
+        os.kill(outer, signal.SIGKILL)  # a child of ours that was not reaped yet
+        self._unreaped.append(outer)
+        self._outer = None
 
     def _finish(self) -> Created:
-        self._reap()
+        self._reap()  # before `start`: when the stage ends, init's parent changes, and the parent-death signal is for the last one
         if self._init is None:
             raise RlError("the container's init ended before it was ready")
-        return Created(self._init, self._pidfd, self._sync, self._master, self._known, self._outer, *self._mount_namespace)
+        return Created(self._init, self._pidfd, self._sync, self._master, self._known, *self._mount_namespace)
 
     def _reap(self) -> None:
+        """Reap O, then T."""
         while self._unreaped:
             with contextlib.suppress(ChildProcessError):
                 os.waitpid(self._unreaped.pop(), 0)
@@ -160,8 +170,7 @@ class _Progress:
         for descriptor in self._mount_namespace:
             os.close(descriptor)
         if self._outer is not None:
-            os.kill(self._outer, signal.SIGKILL)
-            self._unreaped.append(self._outer)
+            self._kill_outer(self._outer)
         if self._master is not None:
             os.close(self._master)
         if self._listener >= 0:
