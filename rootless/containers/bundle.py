@@ -88,6 +88,9 @@ def _complete_for_another(document: Document, spec: dict[str, Any], capability_n
         raise InvalidInput("--init needs rl's own runtime", "give a program: --init --init-path FILE (catatonit, tini)")
     if keeps_groups(document):
         raise InvalidInput("--group-add keep-groups needs rl's own runtime", "leave out --runtime and RL_RUNTIME")
+    if any(name.startswith("net") for name in document["HostConfig"].get("Sysctls") or ()):
+        # The network namespace is the stage's, and others write parameters only of namespaces that they have made.
+        raise InvalidInput("--sysctl net.* needs rl's own runtime", "leave out --runtime and RL_RUNTIME")
     from rootless.containers import rare_options  # as another runtime is
 
     profile = rare_options.seccomp_object(document, capability_names)

@@ -48,7 +48,7 @@ def put_into(spec: dict[str, Any], document: Document) -> None:
 
 
 def _writable(mount: dict[str, Any]) -> dict[str, Any]:
-    return {**mount, "options": [option for option in mount["options"] if option != "ro"]}
+    return {**mount, "options": [option for option in mount["options"] if option not in ("ro", "rro")]}
 
 
 def process_of(document: Document) -> dict[str, Any]:

@@ -80,6 +80,15 @@ def test_errors(engine: Engine, options: tuple[str, ...], text: str) -> None:
     assert engine.rl("ps", "-aq").stdout == ""
 
 
+def test_a_device_that_is_gone_at_the_start(engine: Engine) -> None:
+    link = engine.folder / "link"
+    link.symlink_to("/dev/fuse")
+    engine.rl("create", "--name", "box", *NONE, "--device", f"{link}:/dev/x", "busybox", "test", "-c", "/dev/x")
+    engine.rl("start", "-a", "box")
+    link.unlink()
+    assert f'adding custom device "{link}": no such file or directory' in engine.rl("start", "box", check=1).stderr
+
+
 def test_limits(engine: Engine) -> None:
     script = "ulimit -Sn; ulimit -Hn; ulimit -Sc; ulimit -Hc; ulimit -Su"
     options = ("--ulimit", "nofile=100:200", "--ulimit", "core=0", "--ulimit", "RLIMIT_NPROC=300")

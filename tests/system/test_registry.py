@@ -63,6 +63,32 @@ def test_an_image_is_pulled_on_demand_and_run(engine: Engine, registry: Registry
     assert f"{registry.host}/busybox" in engine.rl("images").stdout
 
 
+def test_pull_policies_and_platforms(engine: Engine, registry: Registry) -> None:
+    name = f"{registry.host}/changing:latest"
+
+    def put(label: str, architecture: str) -> None:
+        registry.push("changing:latest", [], architecture=architecture, config={"Cmd": ["sh"], "Labels": {"name": label}})
+
+    def made(*options: str) -> str:
+        container = engine.rl("create", *options, name, "true").stdout.strip()
+        label: str = json.loads(engine.rl("inspect", container).stdout)[0]["Config"]["Labels"]["name"]
+        return label
+
+    put("first", "amd64")
+    assert "No such image" in engine.rl("create", "--pull", "never", name, "true", check=1).stderr
+    assert made() == "first"
+    put("second", "amd64")
+    assert made() == made("--pull", "never") == "first"
+    assert made("--pull", "newer") == "second"
+    put("third", "amd64")
+    assert made("--pull", "always") == "third"
+    put("fourth", "s390x")
+    assert made("--platform", "linux/amd64") == "third"
+    result = engine.rl("create", "-q", "--platform", "linux/s390x", name, "true")
+    assert result.stderr == ""
+    assert made("--platform", "linux/s390x", "--pull", "never") == "fourth"
+
+
 def test_debian_s_own_tools_work(debian_engine: Engine, registry: Registry) -> None:
     name = f"{registry.host}/debian:bookworm"
     tools = 'apt --version && dpkg -l perl-base | tail -1 && perl -e "print 6*7"'

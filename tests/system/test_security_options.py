@@ -10,6 +10,7 @@ import pytest
 from rootless.linux import capabilities
 from rootless.runtime.security import DEFAULT_CAPABILITIES, MASKED_PATHS, READONLY_PATHS
 from tests.support.engine import Engine
+from tests.support.one_id import OneIdEngine
 from tests.support.test_user import USER
 
 NONE = ("--network", "none")
@@ -97,6 +98,8 @@ def test_privileged(engine: Engine) -> None:
     assert (shown["Privileged"], shown["MaskedPaths"], shown["ReadonlyPaths"]) == (True, [], [])
     inside = set(engine.rl("exec", "box", "find", "/dev", "-type", "c", "-o", "-type", "b").stdout.split())
     assert "/dev/fuse" in inside
+    result = engine.rl("run", "--rm", "--privileged", "--network", "host", "busybox", "grep", " /sys ", "/proc/mounts")
+    assert "rw" in result.stdout.split()[3].split(",")
     own = {path for path in inside if path.startswith("/dev/pts/") or path == "/dev/console"}
     groups = {USER.pw_gid, *os.getgrouplist(USER.pw_name, USER.pw_gid)}
     assert not {path for path in inside - own if not may_open(os.stat(path), groups)}
@@ -159,6 +162,28 @@ def test_masked_and_read_only_paths(engine: Engine) -> None:
     shown = host_config(engine, "box")
     assert set(shown["ReadonlyPaths"]) == set(READONLY_PATHS) - {"/proc/sys"}
     assert set(shown["MaskedPaths"]) & set(MASKED_PATHS) == set(MASKED_PATHS) - {"/proc/kcore", "/proc/keys"}
+
+
+@pytest.mark.parametrize("runtime", ["crun", "runc"])
+def test_other_runtimes_do_the_same(engine: Engine, runtime: str) -> None:
+    found = status(engine, "--runtime", runtime, "--privileged")
+    assert (found["CapEff"], found["Seccomp"]) == (ALL, 0)
+    path = profile(engine, {"defaultAction": "SCMP_ACT_ALLOW", "syscalls": [{"names": ["sync"], "action": "SCMP_ACT_ERRNO"}]})
+    options = ("--cap-drop", "all", "--security-opt", "no-new-privileges", "--security-opt", f"seccomp={path}")
+    more = ("--device", "/dev/fuse:/dev/x", "--ulimit", "nofile=55", "--umask", "077", "--oom-score-adj", "900")
+    script = "cat /proc/self/oom_score_adj ; umask; ulimit -n; ls /dev/x"
+    script += "; grep -E 'CapEff|NoNew' /proc/self/status"
+    result = engine.rl("run", "--rm", *NONE, "--runtime", runtime, *options, *more, "busybox", "sh", "-c", script)
+    assert result.stdout.split() == ["900", "0077", "55", "/dev/x", "CapEff:", "0" * 16, "NoNewPrivs:", "1"]
+    other = ("--runtime", runtime, "--sysctl", "net.ipv4.ip_forward=1")
+    assert "needs rl's own runtime" in engine.rl("run", "--rm", *NONE, *other, "busybox", "true", check=125).stderr
+
+
+def test_with_one_id(one_id_engine: OneIdEngine) -> None:
+    options = ("--privileged", "--device", "/dev/fuse:/dev/x", "--ulimit", "nofile=55", "--sysctl", "net.ipv4.ip_forward=1")
+    script = "grep CapEff /proc/self/status; cat /proc/sys/net/ipv4/ip_forward; ulimit -n; ls /dev/x"
+    result = one_id_engine.rl("run", "--rm", *NONE, *options, "busybox", "sh", "-c", script)
+    assert result.stdout.split() == ["CapEff:", f"{ALL:016x}", "1", "55", "/dev/x"]
 
 
 def test_labels(engine: Engine) -> None:
