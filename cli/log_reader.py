@@ -22,6 +22,7 @@ class LogReader:
         """Raise `FileNotFoundError` for a container that was never started."""
         self._path = path
         self._rest = b""
+        self._turn = 0  # which newest file we are at: descriptors and inodes are used again
         self.lost = False
         """Whether the log was rotated faster than it was read, so that files were gone before their turn."""
         newest = os.open(path, os.O_RDONLY | os.O_CLOEXEC)
@@ -70,11 +71,11 @@ class LogReader:
             poll.register(monitor_pidfd, select.POLLIN)
             ended, watched = False, -1
             while not ended:
-                if watched != self._files[-1] and self._is_current():
+                if watched != self._turn and self._is_current():
                     inotify.watch(path, IN_MODIFY | IN_ATTRIB | IN_MOVE_SELF)
-                    watched = self._files[-1]
+                    watched = self._turn
                 yield from self.blocks()
-                pause = _PAUSE * 1000 if watched != self._files[-1] else None
+                pause = _PAUSE * 1000 if watched != self._turn else None
                 ended = monitor_pidfd in {descriptor for descriptor, _events in poll.poll(pause)}
                 inotify.read()
             yield from self.blocks()
@@ -111,6 +112,7 @@ class LogReader:
         self.lost = self.lost or (not same and len(newer._files) > 1)
         os.close(self._files.pop())
         self._files = newer._files
+        self._turn += 1
         return bool(self._files)
 
     def _open_rotated(self, number: int) -> int | None:

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+from collections.abc import Iterator
 
 import pytest
 
@@ -30,3 +31,11 @@ def pytest_sessionfinish(session: pytest.Session, exitstatus: int) -> None:
     passed = reporter is not None and reporter.stats.get("passed")
     if exitstatus == pytest.ExitCode.OK and not passed and not session.config.option.collectonly:
         session.exitstatus = pytest.ExitCode.NO_TESTS_COLLECTED
+
+
+@pytest.fixture(autouse=True)
+def _umask_is_kept() -> Iterator[None]:
+    """Let no test go on with the umask of another: unpacking sets it, in a worker of its own when it is not tested."""
+    before = os.umask(0o022)
+    yield
+    os.umask(before)
