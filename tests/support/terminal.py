@@ -2,6 +2,7 @@
 
 import os
 import shlex
+import signal
 import subprocess
 import time
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Final
 from tests.support.test_user import drop_privileges
 
 _PAUSE: Final = 0.05  # seconds between two looks at the screen
+_OVERLOOKED: Final = 2.0  # seconds
 _SESSION: Final = "test"
 
 
@@ -74,9 +76,13 @@ class Terminal:
     def wait_for_end(self, seconds: float = 15.0) -> int:
         """Wait until the command has ended, and return its exit status (128 + N after a signal)."""
         deadline = time.monotonic() + seconds
+        nudged = time.monotonic() + _OVERLOOKED
         # The line's end is seen before the status: both are waited for.
         while not (state := self._format("#{pane_dead_status},#{pane_dead_signal}").split(","))[0] and not state[1]:
             assert time.monotonic() < deadline, f"still running after {seconds} s:\n{self.screen()}"
+            if time.monotonic() > nudged:  # on a busy machine the server has overlooked the end of a command
+                os.kill(int(self._format("#{pid}")), signal.SIGCHLD)
+                nudged += _OVERLOOKED
             time.sleep(_PAUSE)
         return int(state[0]) if state[0] else 128 + int(state[1])
 

@@ -22,13 +22,6 @@ def test_keys_go_in_and_the_screen_comes_out(folder: Path) -> None:
         terminal.wait_for("ready>")
         terminal.enter("echo a$((1 + 1))b; -- ';'")
         terminal.wait_for("a2b")
-        # An interrupt that comes before the program has the terminal throws the shell back to its prompt and leaves the program.
-        terminal.enter("cat")
-        terminal.enter("twice")
-        terminal.wait_for("twice\ntwice")
-        terminal.press("C-c")
-        # A shell that an interrupt throws back to its prompt forgets what was typed before that.
-        wait_until(lambda: terminal.screen().rstrip().endswith("\nready>"), what="the prompt is back")
         terminal.enter("exit 7")
         assert terminal.wait_for_end() == 7
 
