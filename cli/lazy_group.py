@@ -7,6 +7,8 @@ from typing import Any
 
 import click
 
+from cli.invocation import Invocation
+
 _COMPLETE = "_RL_COMPLETE"
 
 
@@ -22,11 +24,11 @@ class LazyGroup(click.Group):
         return sorted(self._modules)
 
     def resolve_command(self, ctx: click.Context, args: list[str]) -> tuple[str | None, click.Command | None, list[str]]:
-        """Note which verb is called, for the exit status of an error (see `cli.__main__`)."""
+        """Note which verb is called, for the exit status of an error (see `cli.program`)."""
         found = super().resolve_command(ctx, args)
-        called = ctx.find_root().obj
-        if isinstance(called, list):
-            called.append(found[0])
+        invocation = ctx.find_root().obj
+        if isinstance(invocation, Invocation):
+            invocation.called.append(str(found[0]))
         return found
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:  # noqa: ARG002

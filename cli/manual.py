@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 import click
 
-from cli.__main__ import rl
+from cli.program import rl
 
 _ENVIRONMENT: Final = (
     ("RL_ROOT", "The data root: images, containers, volumes. By default $XDG_DATA_HOME/rl."),

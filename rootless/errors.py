@@ -1,6 +1,6 @@
 """The engine's errors: what failed on which object, why, and what to do about it.
 
-`cli.__main__` is the one place that turns them into an exit status and two lines on standard error:
+`cli.program` is the one place that turns them into an exit status and two lines on standard error:
 
     rl: cannot map user IDs: no range for alice in /etc/subuid
     hint: ask the administrator for: usermod --add-subuids 100000-165535 alice

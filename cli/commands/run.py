@@ -6,6 +6,7 @@ import click
 
 from cli import image_for_container
 from cli.create_options import CONTEXT, takes_create_options, to_create_options
+from cli.invocation import current_standby
 from cli.session import attach_to, check_detach_keys, console_size_of_stdin, detached_start, require_terminal, warn_about_maps
 from rootless.containers import lifecycle
 from rootless.containers.create import create
@@ -25,9 +26,10 @@ def command(*, image: str, command: tuple[str, ...], detach: bool, detach_keys: 
     make_private_folder(locations.runtime_dir)
     warn_about_maps()
     found, image_name = image_for_container.find(locations, image, wanted)
+    console_size = console_size_of_stdin() if wanted.terminal else None
     with lifecycle.signals_held():
         document, lock = create(locations, os.environ, found, image_name, wanted)
-        running = lifecycle.begin(locations, document, lock, console_size_of_stdin() if wanted.terminal else None)
+        running = lifecycle.begin(locations, document, lock, console_size, current_standby())
         if not detach:
             return attach_to(running, document, detach_keys, terminal=wanted.terminal, interactive=wanted.interactive)
     detached_start(running)

@@ -4,7 +4,7 @@ import contextlib
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rootless import events
 from rootless.containers import documents, endpoint, frames
@@ -16,6 +16,9 @@ from rootless.linux.process import ProcessId, send_signal, wait_for_end
 from rootless.linux.sockets import socket, stream_pair
 from rootless.locations import Locations
 from rootless.runtime.signals import signal_number
+
+if TYPE_CHECKING:
+    from rootless.containers.standby import Standby
 
 STOP_SECONDS: Final = 10.0
 FOR_EVER: Final = 2_000_000.0
@@ -33,9 +36,19 @@ class Running(NamedTuple):
 
 
 def begin(
-    locations: Locations, document: Document, lock: ContainerLock, console_size: tuple[int, int] | None = None
+    locations: Locations,
+    document: Document,
+    lock: ContainerLock,
+    console_size: tuple[int, int] | None = None,
+    standby: "Standby | None" = None,
 ) -> Running:
-    """Fork the monitor of a created or exited container, whose lock it takes over; the caller speaks `frames` with it."""
+    """Fork the monitor of a created or exited container, whose lock it takes over; the caller speaks `frames` with it.
+
+    A `standby` becomes the monitor, if it lives.
+    """
+    if standby is not None and standby.hand_over(locations, document, lock, console_size):
+        lock.release()
+        return Running(standby.sock, standby.pid)
     from rootless.containers.monitor_process import fork_monitor  # 15 ms that stop, kill, wait and rm need not pay
 
     ours, theirs = stream_pair()

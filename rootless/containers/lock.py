@@ -9,6 +9,7 @@ import errno
 import fcntl
 import os
 import time
+from typing import Self
 
 from rootless.linux.process import ProcessId, identify, is_alive
 
@@ -23,6 +24,13 @@ class ContainerLock:
         self._folder = folder
         self._descriptor = -1
         self._stand_in = False
+
+    @classmethod
+    def taken_over(cls, folder: str, descriptor: int) -> Self:
+        """Return the lock of another process, by a duplicate of its descriptor."""
+        lock = cls(folder)
+        lock._descriptor = descriptor
+        return lock
 
     def acquire_within(self, seconds: float) -> bool:
         """Take the lock as soon as its holder lets go, but wait no longer than `seconds`; else as `acquire`.

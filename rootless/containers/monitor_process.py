@@ -25,16 +25,17 @@ def fork_monitor(
     """
     pid = os.fork()
     if pid == 0:
-        _be_monitor(locations, document, lock, starter, console_size)
+        os.setsid()
+        be_monitor(locations, document, lock, starter, console_size)
     return pid
 
 
-def _be_monitor(
+def be_monitor(
     locations: Locations, document: Document, lock: ContainerLock, starter: socket, console_size: tuple[int, int] | None
 ) -> NoReturn:
+    """Go on as the monitor, in a session of our own."""
     status = 1
     try:
-        os.setsid()
         set_name(b"rl-monitor")
         set_command_line(f"rl monitor {document['Name'].lstrip('/')} {document['Id'][:12]}".encode())
         become_subreaper()

@@ -55,7 +55,7 @@ def test_layering() -> None:
 
 @pytest.mark.parametrize("verb", HOT_VERBS)
 def test_a_hot_verb_imports_nothing_slow(verb: str) -> None:
-    script = f"import sys, cli.__main__, cli.commands.{verb}; print(*sys.modules)"
+    script = f"import sys, cli.program, cli.commands.{verb}; print(*sys.modules)"
     result = subprocess.run([sys.executable, "-I", "-c", script], capture_output=True, text=True, check=True)
     assert set(result.stdout.split()) & SLOW_MODULES == set()
 

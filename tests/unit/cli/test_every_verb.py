@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import click
 
-from cli.__main__ import rl
+from cli.program import rl
 
 
 def test_every_verb_can_be_loaded_and_says_what_it_does() -> None:

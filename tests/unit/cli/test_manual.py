@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from cli import manual
-from cli.__main__ import VERBS
+from cli.program import VERBS
 
 
 @pytest.fixture(scope="module")

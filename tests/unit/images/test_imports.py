@@ -28,4 +28,4 @@ def test_the_library_s_names_cost_nothing_before_their_use() -> None:
 
 
 def test_listing_images_imports_nothing_dear() -> None:
-    assert not modules_after("import cli.__main__, cli.commands.images") & set(FORBIDDEN)
+    assert not modules_after("import cli.program, cli.commands.images") & set(FORBIDDEN)
