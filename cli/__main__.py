@@ -9,17 +9,19 @@ from cli import interrupt  # noqa: F401 - before all that takes long to load
 
 import os
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final
 
+from cli import module_archive
+
+TYPE_CHECKING = False  # typing is loaded from the archive, and that is not in use yet
 if TYPE_CHECKING:
     from rootless.containers.standby import Standby
 
-_STARTING: Final = (["run"], ["container", "run"])
+_STARTING = (["run"], ["container", "run"])
 
 
 def main(*verbs: str) -> None:
     """Run `rl` and leave by os._exit; `verbs` come before the arguments."""
+    module_archive.use()
     _open_standard_streams()
     arguments = [*verbs, *sys.argv[1:]]
     standby = _fork_standby(arguments)
@@ -33,9 +35,9 @@ def main_oci() -> None:
     main("oci")
 
 
-def _fork_standby(arguments: Sequence[str]) -> "Standby | None":
+def _fork_standby(arguments: list[str]) -> "Standby | None":
     """Fork a monitor that stands by, where a container may be about to start; one that nobody needs ends with us."""
-    if not any(list(arguments[: len(verbs)]) == verbs for verbs in _STARTING):
+    if not any(arguments[: len(verbs)] == verbs for verbs in _STARTING):
         return None
     from rootless.containers import standby  # for these verbs only
 

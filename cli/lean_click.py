@@ -1,7 +1,8 @@
 """Imports click without what it imports and we never use: 33 ms become 20, on every `rl`.
 
 click needs `inspect` (with ast, dis and tokenize: 8 ms) for `cleandoc` and two type checks, `uuid` (with platform: 2 ms) for a
-parameter type, and `datetime`, whose Python half (1 ms) only matters where the C half is missing. While click is being imported,
+parameter type, `datetime`, whose Python half (1 ms) only matters where the C half is missing, and `gettext` (1 ms, and a search
+for files at every message) for translations that it does not have. While click is being imported,
 `sys.modules` has stand-ins for these; afterwards everybody else gets the real ones, and so does click for any attribute that the
 stand-ins lack. If click changes so that this fails, tests/unit/cli/test_lean_click.py says so.
 
@@ -40,11 +41,20 @@ def _is_function(value: object) -> bool:
     return isinstance(value, FunctionType)
 
 
+def _untranslated(text: str) -> str:
+    return text
+
+
+def _untranslated_plural(singular: str, plural: str, number: int) -> str:
+    return singular if number == 1 else plural
+
+
 def _stand_ins() -> dict[str, _StandIn]:
-    made = {name: _StandIn(name) for name in ("inspect", "uuid", "datetime")}
+    made = {name: _StandIn(name) for name in ("inspect", "uuid", "datetime", "gettext")}
     vars(made["inspect"]).update(cleandoc=cleandoc, isfunction=_is_function)
     vars(made["uuid"]).update(UUID=object)  # click only names it in a type, as it is being imported
     vars(made["datetime"]).update(datetime=_datetime_class)
+    vars(made["gettext"]).update(gettext=_untranslated, ngettext=_untranslated_plural)
     return made
 
 

@@ -43,6 +43,7 @@ install_anew() {
     make_environment "$directory"
     pip_install "$clone" "$directory" "$extras"
     strip_environment "$directory"
+    "$directory/bin/python" -I -m cli.make_module_archive
     write_launcher "$directory"
     printf '%s\n' "$stamp" >"$directory/rl-stamp"
 }

@@ -18,7 +18,7 @@ from rootless.images.layout import Layout
 from rootless.images.store import Image, layer_folders
 from rootless.locations import Locations
 from rootless.networks import modes
-from rootless.runtime.default_spec import DEFAULT_PATH
+from rootless.runtime.search_path import DEFAULT_PATH
 from rootless.storage import drivers, trash
 from rootless.storage.root_filesystem import RootFilesystem, make_folders, of_container
 

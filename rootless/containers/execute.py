@@ -18,7 +18,8 @@ from rootless.containers.lifecycle import Running, not_running, refuse_foreign
 from rootless.containers.loop import Loop
 from rootless.containers.streams import Streams
 from rootless.errors import InUse, RlError
-from rootless.linux.process import ProcessId, become_subreaper, close_all_except, open_pidfd, set_command_line, set_name
+from rootless.linux.own_process import become_subreaper, close_all_except, set_command_line, set_name
+from rootless.linux.process import ProcessId, open_pidfd
 from rootless.linux.sockets import socket, stream_pair
 from rootless.locations import Locations
 from rootless.runtime import join

@@ -21,7 +21,7 @@ from rootless.containers.documents import Document
 from rootless.containers.execute import ExecOptions
 from rootless.containers.health import MAX_OUTPUT, Check, Outcome
 from rootless.errors import RlError, os_error_text
-from rootless.linux.process import become_subreaper, close_all_except, set_command_line, set_name, set_parent_death_signal
+from rootless.linux.own_process import become_subreaper, close_all_except, set_command_line, set_name, set_parent_death_signal
 from rootless.locations import Locations
 from rootless.runtime import join
 from rootless.runtime.join import JoinPlan

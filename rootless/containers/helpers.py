@@ -14,7 +14,8 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Final
 
-from rootless.linux.process import close_all_except, wait_readable
+from rootless.linux.own_process import close_all_except
+from rootless.linux.process import wait_readable
 from rootless.linux.sockets import packet_pair, receive_packet, send_packet
 from rootless.namespaces.parent import fork_into_parent
 

@@ -155,7 +155,7 @@ class LogFile:
             self._compressing = pid
             return
         try:
-            from rootless.linux.process import close_all_except, set_command_line, set_name
+            from rootless.linux.own_process import close_all_except, set_command_line, set_name
 
             close_all_except({0, 1, 2})  # the container's lock above all, which would outlive the monitor
             set_name(b"rl-log-gzip")

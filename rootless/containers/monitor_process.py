@@ -8,7 +8,7 @@ from rootless.containers.documents import Document
 from rootless.containers.engine_log import log_failure
 from rootless.containers.lock import ContainerLock
 from rootless.containers.monitor import Monitor
-from rootless.linux.process import become_subreaper, close_all_except, set_command_line, set_name
+from rootless.linux.own_process import become_subreaper, close_all_except, set_command_line, set_name
 from rootless.linux.sockets import socket
 from rootless.locations import Locations
 

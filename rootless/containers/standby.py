@@ -13,12 +13,11 @@ End of file before the hand-over says that nothing is to be started: the standby
 hand-over, and the command forks a monitor then. The standby has no descriptor of the command's but its end of the socket.
 """
 
-import array
-import json
 import os
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, NoReturn
 
-from rootless.linux.sockets import CMSG_SPACE, MSG_CMSG_CLOEXEC, SCM_RIGHTS, SOL_SOCKET, socket, stream_pair
+from rootless.linux.sockets import receive_packet, send_packet, socket, stream_pair
 
 if TYPE_CHECKING:
     from rootless.containers.documents import Document
@@ -43,11 +42,12 @@ class Standby(NamedTuple):
         """
         if lock.descriptor < 0:  # a file stands for the lock: it names its holder
             return False
+        import json  # 2 ms: the standby loads it for itself
+
         order = {"locations": locations, "document": document, "console": console_size, "environ": dict(os.environ)}
         content = json.dumps(order).encode()
-        rights = [(SOL_SOCKET, SCM_RIGHTS, array.array("i", [lock.descriptor]))]
         try:
-            self.sock.sendmsg([len(content).to_bytes(_LENGTH, "little")], rights)
+            send_packet(self.sock, len(content).to_bytes(_LENGTH, "little"), [lock.descriptor])
             self.sock.sendall(content)
         except (BrokenPipeError, ConnectionResetError):  # it was killed
             return False
@@ -69,11 +69,13 @@ def _stand_by(sock: socket) -> NoReturn:
     try:
         os.setsid()  # Ctrl-C in the terminal is for the command, whose end we notice
         _let_go_of_streams()
-        from rootless.containers import monitor_process  # the work that is done here meanwhile
+        import json  # the work that is done here meanwhile
 
-        order, lock_descriptor = _receive(sock)
-        if order is not None:
-            _become_monitor(monitor_process.be_monitor, order, lock_descriptor, sock)
+        from rootless.containers import monitor_process
+
+        content, lock_descriptor = _receive(sock)
+        if content:
+            _become_monitor(monitor_process.be_monitor, json.loads(content), lock_descriptor, sock)
     finally:
         os._exit(0)
 
@@ -86,7 +88,7 @@ def _let_go_of_streams() -> None:
     os.close(null)
 
 
-def _become_monitor(be_monitor: Any, order: dict[str, Any], lock_descriptor: int, sock: socket) -> NoReturn:
+def _become_monitor(be_monitor: Callable[..., NoReturn], order: dict[str, Any], lock_descriptor: int, sock: socket) -> NoReturn:
     from rootless.containers.lock import ContainerLock  # loaded by now, as is the next
     from rootless.locations import Locations
 
@@ -98,24 +100,21 @@ def _become_monitor(be_monitor: Any, order: dict[str, Any], lock_descriptor: int
     be_monitor(locations, document, lock, sock, None if console is None else (console[0], console[1]))
 
 
-def _receive(sock: socket) -> tuple[dict[str, Any] | None, int]:
-    """Return the hand-over and the lock's descriptor, or None when the command ended without."""
+def _receive(sock: socket) -> tuple[bytes, int]:
+    """Return the hand-over and the lock's descriptor, or nothing when the command ended without."""
     try:
-        header, ancillary, _flags, _address = sock.recvmsg(_LENGTH, CMSG_SPACE(array.array("i").itemsize), MSG_CMSG_CLOEXEC)
+        header, descriptors = receive_packet(sock, _LENGTH)
     except ConnectionResetError:
-        return None, -1
+        return b"", -1
     if len(header) != _LENGTH:
-        return None, -1
-    descriptors = array.array("i")
-    for _level, _kind, rights in ancillary:
-        descriptors.frombytes(rights)
+        return b"", -1
     (lock_descriptor,) = descriptors
     left = int.from_bytes(header, "little")
     parts = []
     while left:
         part = sock.recv(left)
         if not part:
-            return None, -1  # killed in between
+            return b"", -1  # killed in between
         parts.append(part)
         left -= len(part)
-    return json.loads(b"".join(parts)), lock_descriptor
+    return b"".join(parts), lock_descriptor

@@ -11,7 +11,6 @@ layers below differ from the default (0755, root, no xattrs), the unpacked layer
 the chain ID.
 """
 
-import base64
 import os
 from typing import Final
 
@@ -19,6 +18,7 @@ from rootless.images.manifest import chain_ids
 from rootless.locations import Locations
 
 _FOLDER_LENGTH: Final = 26
+_BASE32: Final = "abcdefghijklmnopqrstuvwxyz234567"  # RFC 4648 section 6, in lower case
 TREE: Final = "d"
 RECORD: Final = "layer.json"
 FILES: Final = "files"
@@ -27,8 +27,11 @@ SIDE_FILE: Final = "override_stat.json"  # of flat layers: see `attributes`
 
 def folder_of(locations: Locations, key: str) -> str:
     """Return the folder of an unpacked layer; `key` is a digest."""
-    encoded = base64.b32encode(bytes.fromhex(key.partition(":")[2])).decode("ascii")
-    return f"{locations.layers}/{encoded[:_FOLDER_LENGTH].lower()}"
+    # By hand, because base64 takes half a millisecond to load and to make its tables.
+    digest = key.partition(":")[2]
+    number = int(digest, 16) >> (len(digest) * 4 - _FOLDER_LENGTH * 5)
+    name = "".join(_BASE32[number >> shift & 31] for shift in range((_FOLDER_LENGTH - 1) * 5, -1, -5))
+    return f"{locations.layers}/{name}"
 
 
 def is_unpacked(locations: Locations, key: str) -> bool:

@@ -19,13 +19,13 @@ _OFFICIAL: Final = "library/"
 _MAX_NAME: Final = 255
 
 _LABEL = r"(?:[a-zA-Z0-9]|[a-zA-Z0-9][a-zA-Z0-9-]*[a-zA-Z0-9])"
-_DOMAIN = re.compile(rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?", re.ASCII)
+_DOMAIN: Final = rf"(?:{_LABEL}(?:\.{_LABEL})*|\[[0-9a-fA-F:]+\])(?::[0-9]+)?"
 _COMPONENT = r"[a-z0-9]+(?:(?:\.|_|__|-+)[a-z0-9]+)*"
-_PATH = re.compile(rf"{_COMPONENT}(?:/{_COMPONENT})*", re.ASCII)
-_TAG = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}", re.ASCII)
-_DIGEST = re.compile(r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}", re.ASCII)
-_ID = re.compile(r"(?:sha256:)?[0-9a-f]{1,64}", re.ASCII)
-_WHOLE_ID = re.compile(r"[0-9a-f]{64}", re.ASCII)
+_PATH: Final = rf"{_COMPONENT}(?:/{_COMPONENT})*"
+_TAG: Final = r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,127}"
+_DIGEST: Final = r"sha256:[0-9a-f]{64}|sha512:[0-9a-f]{128}"
+_ID: Final = r"(?:sha256:)?[0-9a-f]{1,64}"
+_WHOLE_ID: Final = r"[0-9a-f]{64}"
 
 
 class Reference(NamedTuple):
@@ -54,17 +54,17 @@ class Reference(NamedTuple):
 
 def parse(text: str) -> Reference:
     """Return what `text` names by Docker's rules. Raises `InvalidInput` that quotes it and says what is wrong."""
-    if _WHOLE_ID.fullmatch(text):
+    if len(text) == 64 and _matches(_WHOLE_ID, text):
         raise _invalid(text, "64 hexadecimal digits are an image's ID, not a name")
     remainder, digest = _split_digest(text)
     remainder, tag = _split_tag(remainder)
     domain, path = _split_domain(remainder)
-    if not _DOMAIN.fullmatch(domain):
+    if domain != DEFAULT_DOMAIN and not _matches(_DOMAIN, domain):
         raise _invalid(text, f"{domain!r} is not a registry's name")
-    if not _PATH.fullmatch(path):
+    if not _matches(_PATH, path):
         reason = "repository names are lower case" if path != path.lower() else f"{path!r} is not a repository's name"
         raise _invalid(text, reason)
-    if tag is not None and not _TAG.fullmatch(tag):
+    if tag is not None and not _matches(_TAG, tag):
         raise _invalid(text, f"{tag!r} is not a tag")
     if digest is not None and not is_digest(digest):
         raise _invalid(text, f"{digest!r} is not a digest (sha256:… with 64 hexadecimal digits)")
@@ -85,12 +85,12 @@ def has_tag(text: str) -> bool:
 
 def is_digest(text: str) -> bool:
     """Tell whether `text` is a digest of a registered algorithm that we verify (OCI image-spec, descriptor.md, "Digests")."""
-    return _DIGEST.fullmatch(text) is not None
+    return _matches(_DIGEST, text)
 
 
 def may_be_id(text: str) -> bool:
     """Tell whether `text` may be an image's ID or a prefix of one, with or without `sha256:`."""
-    return _ID.fullmatch(text) is not None
+    return _matches(_ID, text)
 
 
 def familiar(repository: str) -> str:
@@ -114,6 +114,11 @@ def familiar_name(name: str) -> str:
     """Return a whole name (repository with tag or digest) as Docker shows it."""
     repository, tag, digest = split_name(name)
     return familiar(repository) + (f":{tag}" if tag else "") + (f"@{digest}" if digest else "")
+
+
+def _matches(pattern: str, text: str) -> bool:
+    """Match the whole text; compiled at the first use, because most commands need few of the patterns."""
+    return re.fullmatch(pattern, text, re.ASCII) is not None
 
 
 def _split_digest(text: str) -> tuple[str, str | None]:

@@ -54,13 +54,15 @@ def send_packet(sock: socket, payload: bytes, descriptors: Sequence[int] = ()) -
     sock.sendmsg([payload], rights)
 
 
-def receive_packet(sock: socket) -> tuple[bytes, list[int]]:
+def receive_packet(sock: socket, length: int = MAX_PACKET) -> tuple[bytes, list[int]]:
     """Return the next packet and its descriptors, which the caller closes; an empty packet is the end of file.
+
+    Of a stream it is what was sent with descriptors, or `length` bytes of that.
 
     Raises `OSError` (EMSGSIZE) where a part of it would be lost.
     """
     payload, ancillary, flags, _address = sock.recvmsg(
-        MAX_PACKET, CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize), MSG_CMSG_CLOEXEC
+        length, CMSG_SPACE(MAX_DESCRIPTORS * array.array("i").itemsize), MSG_CMSG_CLOEXEC
     )
     descriptors = array.array("i")
     for level, kind, content in ancillary:

@@ -19,7 +19,7 @@ from typing import NoReturn
 from rootless.errors import InUse, RlError
 from rootless.linux import mounts, namespaces
 from rootless.linux.openat2 import open_in_root
-from rootless.linux.process import close_all_except
+from rootless.linux.own_process import close_all_except
 from rootless.linux.sockets import packet_pair, socket
 from rootless.runtime import channel
 from rootless.runtime.isolation import close_interpreter

@@ -7,7 +7,6 @@ from rootless.runtime.security import READONLY_PATHS, masked_paths
 from rootless.runtime.sharing import KEEP_GROUPS, Sharing, mounts_of, namespaces_of
 
 OCI_VERSION: Final = "1.1.0"
-DEFAULT_PATH: Final = "PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 _NO_SUID_EXEC_DEV: Final = ["nosuid", "noexec", "nodev"]
 _MOUNTS: Final[list[dict[str, Any]]] = [

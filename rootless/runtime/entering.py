@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from rootless.errors import InvalidInput, RlError
 from rootless.linux import namespaces
-from rootless.linux.process import set_dumpable
+from rootless.linux.own_process import set_dumpable
 
 _WRITTEN_OF_PROCESS: Final = ("oomScoreAdj", "apparmorProfile", "selinuxLabel")
 _BEFORE_ROOT: Final = ("mount", "network")

@@ -30,7 +30,7 @@ from typing import Any, Final, NamedTuple
 
 from rootless.errors import CannotInvoke, CommandNotFound, InvalidInput, NodeLacks, RlError
 from rootless.linux import mounts, namespaces
-from rootless.linux.process import close_all_except, set_parent_death_signal
+from rootless.linux.own_process import close_all_except, set_parent_death_signal
 from rootless.linux.sockets import SOCK_STREAM, listen_at, receive_descriptor, socket
 from rootless.namespaces.parent import current_maps_are_single
 from rootless.runtime import channel

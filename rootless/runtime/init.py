@@ -12,7 +12,7 @@ from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import CannotInvoke
 from rootless.linux import mounts, namespaces
-from rootless.linux.process import close_all_except
+from rootless.linux.own_process import close_all_except
 from rootless.linux.sockets import accept_packets, socket
 from rootless.runtime import channel, console, mounting, streams
 from rootless.runtime.extras import Extras

@@ -12,7 +12,7 @@ import encodings.latin_1
 import encodings.utf_8  # noqa: F401
 import sys
 
-from rootless.linux.process import set_dumpable
+from rootless.linux.own_process import set_dumpable
 
 
 def close_interpreter() -> None:

@@ -23,7 +23,8 @@ from typing import Any, NamedTuple, NoReturn
 
 from rootless.errors import InUse, RlError
 from rootless.linux import namespaces
-from rootless.linux.process import close_all_except, pid_of
+from rootless.linux.own_process import close_all_except
+from rootless.linux.process import pid_of
 from rootless.linux.sockets import packet_pair, socket
 from rootless.namespaces.idmap import IdMaps, read_map
 from rootless.runtime import channel, console, streams

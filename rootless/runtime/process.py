@@ -12,8 +12,9 @@ from typing import Any, Final, NamedTuple, NoReturn
 
 from rootless.errors import CannotInvoke, CommandNotFound, InvalidInput, NodeLacks
 from rootless.linux import capabilities, keyrings, seccomp
-from rootless.linux.process import set_parent_death_signal
+from rootless.linux.own_process import set_parent_death_signal
 from rootless.linux.sockets import socket
+from rootless.runtime.search_path import SEARCH_PATH
 from rootless.runtime.security import oci_capabilities
 from rootless.runtime.users import ContainerUser
 
@@ -21,7 +22,6 @@ _HINTS: Final = {
     errno.EACCES: "the file is not executable for the container's user, or is a directory",
     errno.ENOEXEC: "a script needs a first line such as #!/bin/sh; a program must be of this machine's architecture",
 }
-_DEFAULT_PATH: Final = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 
 
 class SeccompFilter:
@@ -182,7 +182,7 @@ def check_command(process: Mapping[str, Any]) -> None:
     command = process["args"][0]
     environment = _environment(process)
     found = False
-    for candidate in _candidates(command, environment.get("PATH", _DEFAULT_PATH)):
+    for candidate in _candidates(command, environment.get("PATH", SEARCH_PATH)):
         path = os.path.join(process["cwd"], candidate)
         if os.path.isfile(path):
             found = True
@@ -214,7 +214,7 @@ def _execute_from_path(arguments: list[str], environment: dict[str, str]) -> NoR
     if not command:
         raise CommandNotFound('exec: "": executable file not found in $PATH')
     denied: OSError | None = None
-    for path in _candidates(command, environment.get("PATH", _DEFAULT_PATH)):
+    for path in _candidates(command, environment.get("PATH", SEARCH_PATH)):
         try:
             os.execve(path, arguments, environment)
         except (FileNotFoundError, NotADirectoryError):

@@ -17,7 +17,7 @@ import os
 import signal
 from collections.abc import Callable
 
-from rootless.linux.process import become_subreaper, close_all_except, set_parent_death_signal
+from rootless.linux.own_process import become_subreaper, close_all_except, set_parent_death_signal
 from rootless.linux.sockets import socket
 
 _GONE = 137  # as if the kernel had killed it with its starter

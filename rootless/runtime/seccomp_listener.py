@@ -21,7 +21,7 @@ import time
 from typing import Final, NoReturn
 
 from rootless.linux import libc, seccomp
-from rootless.linux.process import set_parent_death_signal
+from rootless.linux.own_process import set_parent_death_signal
 from rootless.linux.sockets import socket
 from rootless.runtime import channel
 

@@ -47,7 +47,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn
 
 from rootless.errors import InUse
 from rootless.linux import mounts, namespaces
-from rootless.linux.process import close_all_except, set_command_line, set_name, set_parent_death_signal
+from rootless.linux.own_process import close_all_except, set_command_line, set_name, set_parent_death_signal
 from rootless.linux.sockets import socket
 from rootless.namespaces.idmap import IdMaps, outside_id
 from rootless.namespaces.parent import current_maps_are_single, own_maps

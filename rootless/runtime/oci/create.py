@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 
 from rootless.errors import InvalidInput, RlError
 from rootless.linux import mounts
-from rootless.linux.process import ProcessId, become_subreaper
+from rootless.linux.own_process import become_subreaper
+from rootless.linux.process import ProcessId
 from rootless.linux.sockets import SOCK_SEQPACKET, listen_at, socket
 from rootless.runtime import hooks, launch, seccomp
 from rootless.runtime.interpreter import protect

@@ -6,7 +6,8 @@ from typing import Any, NamedTuple
 
 from rootless.errors import InUse, InvalidInput
 from rootless.linux import capabilities
-from rootless.linux.process import become_subreaper, open_pidfd
+from rootless.linux.own_process import become_subreaper
+from rootless.linux.process import open_pidfd
 from rootless.runtime import config, join
 from rootless.runtime.interpreter import protect
 from rootless.runtime.oci import cgroup, console_socket, id_maps

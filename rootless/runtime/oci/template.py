@@ -3,7 +3,8 @@
 from typing import Any, Final
 
 from rootless.runtime import seccomp
-from rootless.runtime.default_spec import DEFAULT_PATH, default_spec
+from rootless.runtime.default_spec import default_spec
+from rootless.runtime.search_path import DEFAULT_PATH
 from rootless.runtime.security import container_capabilities, oci_capabilities
 from rootless.runtime.sharing import Sharing
 

@@ -13,7 +13,7 @@ from rootless.images.attributes import OVERRIDE_STAT
 from rootless.images.import_tar import import_tar
 from rootless.images.remove import remove
 from rootless.images.store import layer_folders
-from rootless.linux.process import set_dumpable
+from rootless.linux.own_process import set_dumpable
 from tests.integration.images.conftest import Place
 from tests.support.tars import file, folder, make, symlink
 
