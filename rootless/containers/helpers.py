@@ -58,17 +58,22 @@ class Helper:
     def exit_code(self) -> int:
         """Wait for the helper's end, which its end of file announced, and return its exit code; negative after a signal."""
         if self._exit_code is None:
-            self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            try:
+                self._exit_code = os.waitstatus_to_exitcode(os.waitpid(self.pid, 0)[1])
+            except ChildProcessError:
+                # It ended by itself as a start failed that was then abandoned, and was reaped with the orphans of that.
+                self._exit_code = 0
         return self._exit_code
 
     def close(self) -> None:
         """Close the socket, which ends the helper, and reap it; one that is stuck is killed."""
         self._socket.close()
         if self._exit_code is None:
-            pidfd = os.pidfd_open(self.pid)
-            if not wait_readable(pidfd, _PATIENCE):
-                signal.pidfd_send_signal(pidfd, signal.SIGKILL)
-            os.close(pidfd)
+            with contextlib.suppress(ProcessLookupError):  # reaped already: see `exit_code`
+                pidfd = os.pidfd_open(self.pid)
+                if not wait_readable(pidfd, _PATIENCE):
+                    signal.pidfd_send_signal(pidfd, signal.SIGKILL)
+                os.close(pidfd)
         self.exit_code()
 
 

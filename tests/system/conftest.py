@@ -8,6 +8,16 @@ import pytest
 
 from tests.support.engine import Engine, check_and_remove, copy_store, make_folder, remove_tree, wait_until
 from tests.support.one_id import OneIdEngine
+from tests.support.other_runtimes import why_not
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Leave out what the runtime under test is not asked for."""
+    if os.environ.get("RL_RUNTIME", "rl") != "rl":
+        for item in items:
+            reason = why_not(item.nodeid)
+            if reason is not None:
+                item.add_marker(pytest.mark.skip(reason=f"{os.environ['RL_RUNTIME']}: {reason}"))
 
 
 @pytest.fixture(scope="session")

@@ -108,3 +108,14 @@ def _program() -> list[str]:
 
 def _parent(pid: int) -> int:
     return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
+
+
+@pytest.mark.parametrize("driver", ["overlay", "fuse"])
+def test_what_it_cannot_do_is_told_each_time(engine_with_runtime: Engine, driver: str) -> None:
+    """The union's server may end by itself before its monitor looks after it, and be reaped with the stages."""
+    engine = engine_with_runtime
+    engine.environment["RL_STORAGE_DRIVER"] = driver
+    engine.rl("run", "-d", "--name", "one", *NONE, "busybox", "sleep", "1000")
+    for _attempt in range(5):
+        error = engine.rl("run", "--rm", *NONE, "--pid", "container:one", "busybox", "true", check=125).stderr
+        assert "cannot share a PID namespace" in error
