@@ -82,13 +82,40 @@ def _has_health(document: Document, status: str) -> bool:
     return (state["Health"]["Status"] if state["Running"] and "Health" in state else "none") == status
 
 
+def _has_port(ports: Iterable[str], wanted: str) -> bool:
+    """Tell whether one of `ports` (80/tcp) is in PORT or FIRST-LAST, with /PROTOCOL, tcp if that is left out."""
+    numbers, _, protocol = wanted.partition("/")
+    first, _, last = numbers.partition("-")
+    if not (first.isdecimal() and (last or first).isdecimal()) or protocol not in ("", "tcp", "udp", "sctp"):
+        raise InvalidInput(f"invalid port in filter: {wanted}", "give PORT or FIRST-LAST, with /tcp or /udp behind it")
+    found = (port.partition("/") for port in ports)
+    return any(int(first) <= int(number) <= int(last or first) and kind == (protocol or "tcp") for number, _, kind in found)
+
+
+def _publishes(document: Document, wanted: str) -> bool:
+    bindings = document["HostConfig"].get("PortBindings") or {}
+    return _has_port(bindings, wanted) or _has_port(
+        (f"{one.get('HostPort')}/{port.partition('/')[2]}" for port, ones in bindings.items() for one in ones or () if one.get("HostPort")),
+        wanted,
+    )
+
+
+def _is_task(_document: Document, value: str) -> bool:
+    if value.lower() not in ("true", "1", "t", "false", "0", "f"):
+        raise InvalidInput(f"invalid filter 'is-task={value}'", "choose true or false")
+    return value.lower() in ("false", "0", "f")  # there is no swarm whose task a container could be
+
+
 _TESTS: Final[dict[str, Callable[[Document, str], bool]]] = {
     "ancestor": _comes_from,
     "exited": _exited_with,
+    "expose": lambda document, value: _has_port(document["Config"].get("ExposedPorts") or {}, value),
     "health": _has_health,
     "id": lambda document, value: _matches(document["Id"], f"^{value}"),
+    "is-task": _is_task,
     "label": _has_label,
     "name": lambda document, value: _matches(document["Name"].lstrip("/"), value.lstrip("/")),
+    "publish": _publishes,
     "restart-policy": lambda document, value: (document["HostConfig"].get("RestartPolicy") or {}).get("Name", "no") == value,
     "network": lambda document, value: document["HostConfig"].get("NetworkMode") == value,
     "volume": lambda document, value: any(value in (one.get("Name"), one["Destination"]) for one in document["Mounts"]),

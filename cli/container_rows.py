@@ -36,10 +36,11 @@ _MOUNT_WIDTH: Final = 15
 class ContainerRow(Mapping[str, Any]):
     """One container; `now` is seconds since the epoch."""
 
-    def __init__(self, document: Document, now: float, *, truncate: bool) -> None:
+    def __init__(self, document: Document, now: float, *, truncate: bool, size: str = "0B") -> None:
         self._document = document
         self._now = now
         self._truncate = truncate
+        self._size = size
 
     def __getitem__(self, name: str) -> Any:
         if name == "Label":
@@ -93,7 +94,7 @@ _FIELDS: Final[Mapping[str, Callable[[ContainerRow], Any]]] = {
     "Networks": lambda row: str(row._document["HostConfig"].get("NetworkMode") or ""),
     "Ports": lambda _row: "",
     "RunningFor": lambda row: ago(row._document["Created"], row._now),
-    "Size": lambda _row: "0B",
+    "Size": lambda row: row._size,
     "State": lambda row: row._document["State"]["Status"],
     "Status": ContainerRow._status,
 }

@@ -13,7 +13,7 @@ _VERBS = {
     "exec": "exec",
     "exists": "container_exists",
     "export": "export",
-    "inspect": "inspect",
+    "inspect": "container_inspect",
     "kill": "kill",
     "list": "ps",
     "logs": "logs",

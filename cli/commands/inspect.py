@@ -5,6 +5,7 @@ from typing import Any
 
 import click
 
+from cli.container_document import container_document, with_sizes
 from cli.formats import pretty_json, show_object
 from cli.several import for_each
 from cli.tables import emit
@@ -16,14 +17,22 @@ from rootless.locations import Locations, from_environment
 @click.command()
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
 @click.option("--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Look among these only.")
+@click.option("-s", "--size", is_flag=True, help="Show how much disk containers take, too.")
 @click.argument("names", nargs=-1, required=True, metavar="NAME…")
-def command(*, names: tuple[str, ...], form: str | None, kind: str | None) -> int:
+def command(*, names: tuple[str, ...], form: str | None, kind: str | None, size: bool) -> int:
     """Show all that is known of containers, images and volumes, as JSON."""
+    return show(names, form, kind, size=size)
+
+
+def show(names: tuple[str, ...], form: str | None, kind: str | None, *, size: bool) -> int:
+    """Show the objects of one kind, or of any; returns the exit status."""
     locations = from_environment(os.environ, os.geteuid())
     found: list[Any] = []
 
     def look_up(name: str) -> None:
         document = _find(locations, name, kind)
+        if size and "HostConfig" in document:
+            document = with_sizes(locations, document)
         if form:
             show_object(form, document)
         else:
@@ -41,7 +50,7 @@ def _find(locations: Locations, name: str, kind: str | None) -> Any:
         return _find_volume(locations, name, kind)
     if kind != "image":
         try:
-            return ContainerStore(locations).find(name)
+            return container_document(locations, ContainerStore(locations).find(name))
         except NoSuchObject:
             if kind == "container":
                 raise

@@ -22,8 +22,17 @@ from rootless.locations import from_environment
 @click.option("-l", "--latest", is_flag=True, help="Show the container created last, in any state.")
 @click.option("--no-trunc", is_flag=True, help="Do not truncate output.")
 @click.option("-q", "--quiet", is_flag=True, help="Only show container IDs.")
+@click.option("-s", "--size", is_flag=True, help="Show what containers wrote, and that with their images.")
 def command(
-    *, show_all: bool, filters: tuple[str, ...], form: str | None, last: int, latest: bool, no_trunc: bool, quiet: bool
+    *,
+    show_all: bool,
+    filters: tuple[str, ...],
+    form: str | None,
+    last: int,
+    latest: bool,
+    no_trunc: bool,
+    quiet: bool,
+    size: bool,
 ) -> int:
     """List containers."""
     limit = 1 if latest else last
@@ -34,7 +43,14 @@ def command(
             emit(document["Id"] if no_trunc else document["Id"][:12])
         return 0
     now = time.time()
-    show_rows(form, COLUMNS, HEADERS, [ContainerRow(document, now, truncate=not no_trunc) for document in documents])
+    sizes: dict[str, str] = {}
+    if size or (form is not None and ".Size" in form):
+        from cli.container_sizes import sizes_of  # looks at all files
+
+        sizes = sizes_of(store.locations, documents)
+    columns = (*COLUMNS, "Size") if size else COLUMNS
+    rows = [ContainerRow(one, now, truncate=not no_trunc, size=sizes.get(one["Id"], "0B")) for one in documents]
+    show_rows(form, columns, HEADERS, rows)
     return 0
 
 
