@@ -23,7 +23,7 @@ import json
 import os
 import select
 import signal
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Final, NamedTuple
 
 from cli import detach_keys as keys
@@ -73,13 +73,20 @@ class _EndedBySignal(Exception):
 
 
 def attach(
-    sock: "socket", *, stdin: bool, tty: bool, detach_keys: str = keys.DEFAULT, forward_signal: Callable[[int], None] | None
+    sock: "socket",
+    *,
+    stdin: bool,
+    tty: bool,
+    detach_keys: str = keys.DEFAULT,
+    forward_signal: Callable[[int], None] | None,
+    begins: bool = False,
 ) -> Outcome:
     """Connect our standard streams with the container behind `sock` until its end, or ours.
 
     `sock` is a stream socket on which nothing was sent yet. `stdin`: send our standard input. `tty`: the container has a
     terminal, so window sizes are sent, detach keys hold, and ours becomes raw if it is our input. `forward_signal` is called in
-    the loop with the number of each signal for the container; None: signals mean this process.
+    the loop with the number of each signal for the container; None: signals mean this process. `begins`: the container waits, and
+    starts when we are attached.
     Raises the `RlError` of a monitor that refuses (or fails to start the container), `InvalidInput` for malformed detach keys,
     `OSError` when our streams fail.
     """
@@ -96,7 +103,7 @@ def attach(
 
                 attachment.raw = stack.enter_context(raw_mode(_STDIN))
                 attachment.early_keys = _keys_before_raw_mode(wake)
-            return attachment.run(stdin)
+            return attachment.run({"stdin": stdin, "output": True, **({"begin": True} if begins else {})})
     except _EndedBySignal as ended:
         signal.signal(ended.number, signal.SIG_DFL)
         os.kill(os.getpid(), ended.number)
@@ -180,11 +187,11 @@ class _Attachment:
         for output in set(self._outputs.values()):
             output.close()
 
-    def run(self, stdin: bool) -> Outcome:
-        """Work until the end."""
+    def run(self, wanted: Mapping[str, bool]) -> Outcome:
+        """Ask for what is `wanted`, and work until the end."""
         self._sock.setblocking(False)
-        self._reads_stdin = stdin
-        self._send(frames.encode(frames.REQUEST, json.dumps({"op": "attach", "stdin": stdin, "output": True}).encode()))
+        self._reads_stdin = wanted["stdin"]
+        self._send(frames.encode(frames.REQUEST, json.dumps({"op": "attach", **wanted}).encode()))
         if self._tty:
             self._send_size()
         self._send_input(self.early_keys)

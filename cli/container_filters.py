@@ -7,7 +7,7 @@ from typing import Final
 from rootless.containers.documents import Document
 from rootless.errors import InvalidInput, NoSuchObject
 
-_STATUSES: Final = ("created", "restarting", "running", "removing", "paused", "exited", "dead")
+_STATUSES: Final = ("created", "initialized", "restarting", "running", "removing", "paused", "exited", "dead")
 
 
 class Filters:
@@ -94,10 +94,13 @@ def _has_port(ports: Iterable[str], wanted: str) -> bool:
 
 def _publishes(document: Document, wanted: str) -> bool:
     bindings = document["HostConfig"].get("PortBindings") or {}
-    return _has_port(bindings, wanted) or _has_port(
-        (f"{one.get('HostPort')}/{port.partition('/')[2]}" for port, ones in bindings.items() for one in ones or () if one.get("HostPort")),
-        wanted,
-    )
+    published = [
+        f"{one['HostPort']}/{port.partition('/')[2]}"
+        for port, ones in bindings.items()
+        for one in ones or ()
+        if one.get("HostPort")
+    ]
+    return _has_port([*bindings, *published], wanted)
 
 
 def _is_task(_document: Document, value: str) -> bool:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from cli.durations import ago, created_at, human_duration, parse_rfc3339
 from cli.tables import ellipsis, quoted
-from rootless.containers.documents import NEVER, Document
+from rootless.containers.documents import INITIALIZED, NEVER, Document
 from rootless.containers.store import is_of_this_node
 
 HEADERS: Final = {
@@ -104,6 +104,8 @@ def status_text(document: Document, now: float | None = None) -> str:
     """Return Docker's words for a container's state: `Up 2 minutes`, `Exited (0) 3 hours ago`."""
     now = time.time() if now is None else now
     state = document["State"]
+    if state["Status"] == INITIALIZED:
+        return "Initialized"
     if state["Running"]:
         up = f"Up {human_duration(max(0.0, now - parse_rfc3339(state['StartedAt']) / 1e9))}"
         if state["Paused"]:

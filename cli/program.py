@@ -41,6 +41,7 @@ VERBS = {
     "images": "images",
     "import": "import_image",
     "info": "info",
+    "init": "init",
     "inspect": "inspect",
     "kill": "kill",
     "load": "load",
@@ -74,7 +75,7 @@ VERBS = {
 }
 
 # Verbs that put processes into containers.
-_ENTERING = frozenset({"build", "container", "exec", "healthcheck", "restart", "run", "start"})
+_ENTERING = frozenset({"build", "container", "exec", "healthcheck", "init", "restart", "run", "start"})
 
 _OS_HINTS = {
     errno.ENOSPC: "free some space, or use another data root: --root DIR or RL_ROOT",

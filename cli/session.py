@@ -55,11 +55,18 @@ def detached_start(running: Running) -> None:
 
 
 def attach_to(
-    running: Running, document: Document | None, detach_keys: str | None, *, terminal: bool, interactive: bool
+    running: Running,
+    document: Document | None,
+    detach_keys: str | None,
+    *,
+    terminal: bool,
+    interactive: bool,
+    begins: bool = False,
 ) -> int:
     """Be attached to a container, or to a command in it, until the end or until the user detaches; returns the exit status.
 
-    Signals are forwarded to the init of the container with that `document`; None: they mean this command.
+    Signals are forwarded to the init of the container with that `document`; None: they mean this command. With `begins` a container
+    that waits for its start begins once we are attached.
     """
     from cli.attachment import attach  # a detached start does without
 
@@ -69,6 +76,7 @@ def attach_to(
         running.sock,
         stdin=interactive,
         tty=terminal,
+        begins=begins,
         detach_keys=detach_keys or "ctrl-p,ctrl-q",
         forward_signal=None if document is None else lambda number: _forward(document, number),
     )

@@ -13,6 +13,7 @@ _VERBS = {
     "exec": "exec",
     "exists": "container_exists",
     "export": "export",
+    "init": "init",
     "inspect": "container_inspect",
     "kill": "kill",
     "list": "ps",

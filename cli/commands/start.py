@@ -8,7 +8,7 @@ from cli.choosing import Chosen, choose
 from cli.session import attach_to, check_detach_keys, console_size_of_stdin, detached_start
 from cli.several import for_each, report
 from rootless.containers import lifecycle
-from rootless.containers.documents import NEVER, Document
+from rootless.containers.documents import INITIALIZED, NEVER, Document
 from rootless.containers.lifecycle import Running
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput, RlError
@@ -64,6 +64,10 @@ def _was_meant_to_run(document: Document) -> bool:
 
 def _start(locations: Locations, name: str) -> str:
     """Start in the background; one that runs already is refused."""
+    document = ContainerStore(locations).find(name)
+    if document["State"]["Status"] == INITIALIZED:
+        lifecycle.let_go(locations, document)
+        return name
     _document, running = lifecycle.begin_existing(locations, name)
     detached_start(running)
     return name
@@ -80,4 +84,5 @@ def _start_attached(locations: Locations, name: str, detach_keys: str | None, *,
             running = Running(lifecycle.attach(locations, document), monitor[0])
         else:
             document, running = lifecycle.begin_existing(locations, name, console_size_of_stdin() if terminal else None)
-        return attach_to(running, document, detach_keys, terminal=terminal, interactive=sends)
+        begins = document["State"]["Status"] == INITIALIZED
+        return attach_to(running, document, detach_keys, terminal=terminal, interactive=sends, begins=begins)

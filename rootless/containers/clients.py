@@ -171,6 +171,8 @@ class Clients:
             client.wants_exit = True
             client.wants_output = bool(request.get("output", True))
             client.sends_input = bool(request.get("stdin"))
+            if request.get("begin"):  # of a container that was initialized: from its first output on
+                reply = self._actions.on_request({"op": "begin"})
         elif request["op"] == "wait":
             client.wants_exit = True
         elif request["op"] == "start":

@@ -83,6 +83,7 @@ class Document(TypedDict):
     Rl: Own
 
 
+INITIALIZED: Final = "initialized"  # Podman's word
 NEVER = "0001-01-01T00:00:00Z"
 FILE = "container.json"
 _READ_TRIES = 20
@@ -171,6 +172,12 @@ def set_running(state: State, pid: int, now: str) -> None:
     state["Status"], state["Running"], state["Pid"] = "running", True, pid
     state["ExitCode"], state["Error"], state["Restarting"] = 0, "", False
     state["StartedAt"], state["FinishedAt"] = now, NEVER
+
+
+def set_initialized(state: State, pid: int) -> None:
+    """Note that init waits for the start (`rl init`): inside the engine that counts as running."""
+    set_running(state, pid, NEVER)
+    state["Status"] = INITIALIZED
 
 
 def set_exited(state: State, code: int, error: str, now: str) -> None:

@@ -41,10 +41,12 @@ def begin(
     lock: ContainerLock,
     console_size: tuple[int, int] | None = None,
     standby: "Standby | None" = None,
+    *,
+    holds: bool = False,
 ) -> Running:
     """Fork the monitor of a created or exited container, whose lock it takes over; the caller speaks `frames` with it.
 
-    A `standby` becomes the monitor, if it lives.
+    A `standby` becomes the monitor, if it lives. With `holds` the container is made, and its init waits for `let_go`.
     """
     if standby is not None and standby.hand_over(locations, document, lock, console_size):
         lock.release()
@@ -53,7 +55,7 @@ def begin(
 
     ours, theirs = stream_pair()
     try:
-        pid = fork_monitor(locations, document, lock, theirs, console_size)
+        pid = fork_monitor(locations, document, lock, theirs, console_size, holds=holds)
     finally:
         theirs.close()
         lock.release()
@@ -61,7 +63,7 @@ def begin(
 
 
 def begin_existing(
-    locations: Locations, name_or_id: str, console_size: tuple[int, int] | None = None
+    locations: Locations, name_or_id: str, console_size: tuple[int, int] | None = None, *, holds: bool = False
 ) -> tuple[Document, Running]:
     """Start a container that exists; as `begin`. Raises `InUse` when it runs, here or on another node."""
 
@@ -70,7 +72,16 @@ def begin_existing(
 
     with signals_held():
         document, lock = _take(locations, name_or_id, _TIDYING_SECONDS, refuse)
-        return document, begin(locations, document, lock, console_size)
+        return document, begin(locations, document, lock, console_size, holds=holds)
+
+
+def let_go(locations: Locations, document: Document) -> None:
+    """Start a container that was initialized. Raises `InUse` when that was done, and why the command cannot be executed."""
+    from rootless.containers import requests  # few containers are initialized first
+
+    refuse_foreign(document)
+    if requests.ask_monitor(locations, document, {"op": "begin"}) is None:
+        raise not_running(document)
 
 
 @contextlib.contextmanager
@@ -143,7 +154,10 @@ def stop(locations: Locations, document: Document, seconds: float | None = None,
     if not document["State"]["Running"]:
         return
     forbid_restart(locations, document, keep=keep)
-    if init is not None:
+    if init is not None and document["State"]["Status"] == documents.INITIALIZED:
+        send_signal(init, signal.SIGKILL)  # nothing of the container's own runs yet that could end by itself
+        wait_for_end(init, _KILL_SECONDS)
+    elif init is not None:
         _end_init(locations, document, init, stop_seconds(document) if seconds is None else seconds)
     wait_for_record(locations, document)
     events.emit_container(locations, document, "stop")
@@ -286,7 +300,7 @@ def remove(locations: Locations, name_or_id: str, *, force: bool = False, volume
     from rootless.containers import leftovers  # with the worker, 2 ms that stop, kill and wait need not pay
 
     def end(document: Document) -> None:
-        if not force:
+        if not force and document["State"]["Status"] != documents.INITIALIZED:
             raise InUse(f"container {name_or_id} is running", f"stop it first (rl stop {name_or_id}), or use rl rm -f")
         forbid_restart(locations, document)
         init = _running_init(document)

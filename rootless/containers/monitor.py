@@ -25,7 +25,7 @@ from rootless.containers.loop import Loop, Timer
 from rootless.containers.run import Run
 from rootless.containers.store import ContainerStore
 from rootless.containers.streams import Log
-from rootless.errors import CannotInvoke, CommandNotFound, RlError, os_error_text
+from rootless.errors import CannotInvoke, CommandNotFound, InUse, RlError, os_error_text
 from rootless.linux.namespaces import mount_namespace_id
 from rootless.linux.process import ProcessId, boot_id, identify
 from rootless.linux.sockets import socket
@@ -39,7 +39,9 @@ if TYPE_CHECKING:
 class Monitor:
     """The runs of one container; `Surroundings` of each."""
 
-    def __init__(self, locations: Locations, document: Document, lock: ContainerLock, errors: int) -> None:
+    def __init__(
+        self, locations: Locations, document: Document, lock: ContainerLock, errors: int, *, holds: bool = False
+    ) -> None:
         self.locations = locations
         self.document = document
         self.errors = errors
@@ -53,6 +55,8 @@ class Monitor:
         runtime_dirs = [locations.runtime_dir, fallback_runtime_dir(os.geteuid())]
         self._endpoint = Endpoint(self.loop, runtime_dirs, document["Id"], self.clients.add)
         self._run = Run(self)
+        self._holds = holds  # init, until somebody asks for the start
+        self._failure: RlError | OSError | None = None  # of that start
         self._is_reachable = False
         self._stop_asked = False  # by the user: no restart
         self._restart_asked = False
@@ -77,6 +81,9 @@ class Monitor:
             while not self._run.ended:
                 self.loop.run_once(None)
             status, error = self._finish_run()
+            if self._failure is not None:
+                status, error = _status_of(self._failure), _text_of(self._failure)
+                break
             if not self._is_restart_wanted(status):
                 break
             failure = self._restart(status, error)
@@ -107,18 +114,43 @@ class Monitor:
         if not self._is_reachable:
             self._endpoint.open(self._note_moved)
             self._is_reachable = True
-        self._note_running(init)
-        entry = run.start()
+        if self._holds:
+            self._holds = False
+            self._note_created(init, waits=True)
+            events.emit_container(self.locations, self.document, "init")
+        else:
+            self._note_created(init)
+            self._let_go(init)
+        run.watch()
+
+    def _let_go(self, init: ProcessId) -> None:
+        """Let init, which waits, execute the command."""
+        entry = self._run.start()
         self._started = time.monotonic()
         if entry != init:
             self.document["Rl"]["Entry"] = list(entry)
             documents.write(self._folder, self.document)
         events.emit_container(self.locations, self.document, "start")
-        run.watch()
+        self._run.streams.begin()
         if self.document["Config"].get("Healthcheck"):
             self._check_health()
 
-    def _note_running(self, init: ProcessId) -> None:
+    def _start_at_last(self) -> dict[str, Any]:
+        """Start a container whose init was held; returns the reply. Where it cannot be started, init has ended."""
+        init = self.document["Rl"]["Init"]
+        if self.document["State"]["Status"] != documents.INITIALIZED or init is None:
+            return failure_reply(InUse(f"container {self.document['Id'][:12]} is already running"))
+        documents.set_running(self.document["State"], init[0], clock.now())
+        try:
+            documents.write(self._folder, self.document)
+            self._let_go(ProcessId(*init))
+        except (RlError, OSError) as error:
+            self._failure = error
+            self._run.signal(signal.SIGKILL)
+            return failure_reply(error)
+        return {}
+
+    def _note_created(self, init: ProcessId, *, waits: bool = False) -> None:
         """Write down who runs where, before init is let go: from then on a reader can tell whether we live."""
         own = self.document["Rl"]
         own["Node"], own["BootId"], own["RuntimeDir"] = os.uname().nodename, boot_id(), self._endpoint.folder
@@ -127,7 +159,10 @@ class Monitor:
             own["Staging"]["CopyUp"] = []  # done; what the container removes from a volume stays removed
         namespace = self._run.mount_namespace
         own["MountNamespace"] = None if namespace is None else mount_namespace_id(namespace)
-        documents.set_running(self.document["State"], init.pid, clock.now())
+        if waits:
+            documents.set_initialized(self.document["State"], init.pid)
+        else:
+            documents.set_running(self.document["State"], init.pid, clock.now())
         if own.get("PidFile"):
             _write_pid(own["PidFile"], init.pid)
         documents.write(self._folder, self.document)
@@ -165,6 +200,8 @@ class Monitor:
 
     def _on_request(self, request: Mapping[str, Any]) -> dict[str, Any]:
         """Do what a client asks; returns the reply."""
+        if request["op"] == "begin":
+            return self._start_at_last()
         if request["op"] == "stop":
             self.document["Rl"]["StoppedByUser"] = self._stop_asked = True
             if request.get("keep"):  # it will be started again: --rm is for the end after that

@@ -16,22 +16,34 @@ _ENGINE_LOG: Final = "engine.log"
 
 
 def fork_monitor(
-    locations: Locations, document: Document, lock: ContainerLock, starter: socket, console_size: tuple[int, int] | None
+    locations: Locations,
+    document: Document,
+    lock: ContainerLock,
+    starter: socket,
+    console_size: tuple[int, int] | None,
+    *,
+    holds: bool = False,
 ) -> int:
     """Fork the monitor that starts a container and watches it; returns its PID.
 
     The monitor takes the lock over and serves the other end of `starter`; the caller, single-threaded, closes its own
-    copies of both.
+    copies of both. With `holds` the container's init waits for a later start.
     """
     pid = os.fork()
     if pid == 0:
         os.setsid()
-        be_monitor(locations, document, lock, starter, console_size)
+        be_monitor(locations, document, lock, starter, console_size, holds=holds)
     return pid
 
 
 def be_monitor(
-    locations: Locations, document: Document, lock: ContainerLock, starter: socket, console_size: tuple[int, int] | None
+    locations: Locations,
+    document: Document,
+    lock: ContainerLock,
+    starter: socket,
+    console_size: tuple[int, int] | None,
+    *,
+    holds: bool = False,
 ) -> NoReturn:
     """Go on as the monitor, in a session of our own."""
     status = 1
@@ -43,7 +55,7 @@ def be_monitor(
         os.umask(0o022)  # the container's name files and mount points are for all of its users
         close_all_except({0, 1, 2, starter.fileno(), *({lock.descriptor} if lock.descriptor >= 0 else ())})
         errors = _redirect_streams(f"{locations.containers}/{document['Id']}/{_ENGINE_LOG}")
-        Monitor(locations, document, lock, errors).run(starter, console_size)
+        Monitor(locations, document, lock, errors, holds=holds).run(starter, console_size)
         status = 0
     except Exception as error:  # our last chance to tell
         log_failure(error)

@@ -91,8 +91,7 @@ class Run:
         return entry
 
     def watch(self) -> None:
-        """Pass streams on from now on, and take notice of the end."""
-        self.streams.begin()
+        """Take notice of the end from now on."""
         self._around.loop.watch(self._pidfd, 1, lambda _events: self._on_init_ended())
 
     def signal(self, number: int) -> None:
