@@ -12,6 +12,7 @@ them; so a slow container stops the reading, and the kernel closes the window of
     <- RST or ICMP unreachable             connect(2) failed
     <- FIN                                 end of file
     <- RST                                 any later error
+    URG                                    MSG_OOB, or EPOLLPRI
 
 The socket is watched edge-triggered: `_readable` and `_writable` remember the last edge until a call has come back empty-handed.
 """
@@ -20,11 +21,12 @@ from __future__ import annotations
 
 from _socket import IPPROTO_TCP, SHUT_WR, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 from errno import EINPROGRESS, ENOTCONN
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
 from struct import Struct
 
 from slirp_net.host.outside import UNREACHABLE, open_socket
 from slirp_net.loop import ALL_EDGES, NEVER
+from slirp_net.tcp.connection import KEEP_ALIVE
 from slirp_net.tcp.states import ENDED, GONE, OPENED, RESET, TIMED_OUT
 from slirp_net.wire import ipv4, tcp
 
@@ -35,11 +37,12 @@ if TYPE_CHECKING:
 
     from slirp_net.buffers import Slot
     from slirp_net.host.tcp import Flows
-    from slirp_net.tcp.connection import Connection, Segment
+    from slirp_net.tcp.connection import Connection
+    from slirp_net.tcp.emission import Segment
     from slirp_net.wire.frames import Frame4
 
 _LINGER_RESET: Final = Struct("ii").pack(1, 0)
-_LARGEST: Final = ipv4.MAX_TOTAL - ipv4.LENGTH - tcp.LENGTH
+_LARGEST: Final = ipv4.MAX_TOTAL - ipv4.LENGTH - tcp.LENGTH - tcp.TIMESTAMPS_LENGTH
 _FIRST_WINDOW: Final = 65536  # bytes; it grows with what the socket takes
 _SMALL: Final = 4096  # bytes; below that a copy is cheaper than a slot kept
 _FAIR: Final = 16  # segments read from a socket in one round
@@ -50,7 +53,7 @@ class Flow:
     """A connection and its socket; `key` is its place in the table of flows."""
 
     __slots__ = (
-        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_flows", "_frame", "_queue", "_readable", "_reading",
+        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_flows", "_frame", "_marked", "_queue", "_readable", "_reading",
         "_socket", "_syn", "_writable", "alarm", "connection", "key", "unsettled",
     )  # fmt: skip
 
@@ -70,13 +73,20 @@ class Flow:
         receiver.capacity = min(self._capacity, _FIRST_WINDOW)
         self._charged = 0  # bytes that arrived early, as the arena counts them
         self._connected = False
+        self._marked = False  # the outside has sent urgent data
         self._readable = False
         self._writable = False
         self._reading = True  # until the socket's end of file
         self._ended = False  # the container has sent its FIN
-        mss = connection.sender.mss
-        frame.limit(mss)
-        self._chunk = _LARGEST // mss * mss
+        connection.keep_alive = KEEP_ALIVE
+        self._measure()
+
+    def _measure(self) -> None:
+        """Fit the segments to what the container's SYN says."""
+        sender = self.connection.sender
+        if sender.mss:
+            self._frame.limit(sender.mss, tcp.TIMESTAMPS_LENGTH if self.connection.timestamps is not None else 0)
+            self._chunk = _LARGEST // sender.mss * sender.mss
 
     @property
     def deadline(self) -> float:
@@ -98,15 +108,19 @@ class Flow:
             self._socket = None
             self.refuse(number)
 
-    def on_segment(self, fields: tuple[int, int, int, int, int, int, int], payload: memoryview, slot: Slot | None) -> bool:
-        """Take a segment of the container's and tell whether its slot was kept."""
+    def on_segment(self, fields: tuple[int, ...], segment: memoryview, slot: Slot | None) -> bool:
+        """Take a segment of the container's, with its header's fields (`wire.tcp.parse`), and tell whether its slot was kept."""
+        header = fields[6]
+        payload = segment[header:]
+        options = segment[tcp.LENGTH : header] if header > tcp.LENGTH else None
         connection, arena = self.connection, self._flows.arena
         flags = fields[4]
         connection.receiver.may_keep = arena.has_room
         if payload and not connection.receiver.may_keep and (self._queue or not self._writable):
             payload = payload[:0]  # it would have to be kept: as if it had been lost
             flags &= ~tcp.FIN
-        events = connection.on_segment(fields[2], fields[3], flags, fields[5], payload, self._flows.loop.now)
+        now = self._flows.loop.now
+        events = connection.on_segment(fields[2], fields[3], flags, fields[5], payload, now, options=options, urgent=fields[7])
         if connection.receiver.early != self._charged:
             self._charge(connection.receiver.early)
         kept = False
@@ -132,8 +146,9 @@ class Flow:
             self._on_error()
         if self._socket is None:
             return
-        if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        if events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             self._readable = self._reading
+            self._marked |= bool(events & EPOLLPRI)
         if events & EPOLLOUT:
             self._writable = True
             if self._queue:
@@ -237,7 +252,13 @@ class Flow:
         """Write to the socket and return how much it took; an error ends the flow."""
         assert self._socket is not None
         try:
-            sent = self._socket.send(payload)
+            mark = self.connection.receiver.urgent
+            if mark is None:
+                sent = self._socket.send(payload)
+            else:
+                from slirp_net.host import urgent  # rare
+
+                sent = urgent.send(self._socket, payload, mark - self.connection.receiver.unread)
         except BlockingIOError:
             self._writable = False
             return 0
@@ -290,7 +311,8 @@ class Flow:
             if slot is None:
                 self._flows.wait_for_memory(self)
                 return False
-            count = self._read(slot, min(room, self._chunk))
+            is_urgent = self._marked and self._is_at_mark()
+            count = self._read(slot, 1 if is_urgent else min(room, self._chunk))
             if count <= 0:
                 arena.give(slot)
                 if count == 0:
@@ -302,8 +324,18 @@ class Flow:
                 payload = copy.view
                 arena.give(slot)
                 slot = copy
-            self._emit(connection.send(payload, slot, now))
+            if is_urgent:
+                self._marked = False
+                self._emit(connection.send_urgent(payload, slot, now))
+            else:
+                self._emit(connection.send(payload, slot, now))
         return True
+
+    def _is_at_mark(self) -> bool:
+        from slirp_net.host import urgent  # rare
+
+        assert self._socket is not None
+        return urgent.is_at_mark(self._socket)
 
     def _read(self, slot: Slot, most: int) -> int:
         """Read from the socket; returns 0 at its end and -1 when there is nothing, or when an error has ended the flow."""
@@ -323,7 +355,7 @@ class Flow:
             self._close_socket(reset=False)
 
     def _send_due(self) -> None:
-        for segment in self.connection.poll():
+        for segment in self.connection.poll(self._flows.loop.now):
             self._emit(segment)
 
     def _emit(self, segment: Segment) -> None:

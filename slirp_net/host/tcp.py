@@ -66,7 +66,7 @@ class Flows:
             self._reset(destination, fields, len(payload) - fields[6])
         if flow is None:
             return False
-        return flow.on_segment(fields, payload[fields[6] :], slot)
+        return flow.on_segment(fields, payload, slot)
 
     def remove(self, flow: Flow) -> None:
         """Forget a flow that is gone."""
@@ -108,7 +108,7 @@ class Flows:
         self, flow: Flow | None, key: bytes, destination: bytes, packet: memoryview, payload: memoryview, fields: tuple[int, ...]
     ) -> Flow | None:
         """Take a SYN; returns the flow whose business it is, if it is one's."""
-        _, port, sequence, _acknowledgement, flags, window, length = fields
+        _, port, sequence, _acknowledgement, flags, window, length, _urgent = fields
         if flow is not None:
             if flags & (tcp.RST | tcp.ACK) or not flow.connection.may_be_replaced(sequence):
                 return flow
@@ -126,7 +126,7 @@ class Flows:
         elif address != destinations.SILENCE:
             options = tcp.parse_options(payload[tcp.LENGTH : length])
             initial = int.from_bytes(os.urandom(4), "big")  # RFC 9293, 3.4.1
-            connection = Connection.passive(initial, self.stack.configuration.mss4, sequence, window, options)
+            connection = Connection.passive(initial, self.stack.configuration.mss4, sequence, window, options, self.loop.now)
             self._open(key, connection, destination, fields, address, bytes(packet))
         return None
 

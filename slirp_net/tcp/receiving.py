@@ -4,6 +4,9 @@ Theory of operation. `next` is the first byte not yet received. The container ma
 moves forward as the outside takes the data, so a host socket that takes nothing closes the window (`pending` counts what was
 received and not yet taken). Small steps of the edge are not announced (silly window avoidance, 3.8.6.2.2).
 
+Urgent data is a mark in the stream (3.8.5; RFC 6093): `urgent` is the sequence number of its last byte until the outside has
+taken it, `unread` that of the first byte that the outside has not taken.
+
 Segments that arrive early wait in `_early`, sorted and without overlaps, and are reported as SACK blocks (RFC 2018) with the
 latest first. They are copied there, because they are rare and their buffer is needed.
 """
@@ -27,7 +30,7 @@ class Receiver:
 
     __slots__ = (
         "_early", "_latest", "announced", "capacity", "early", "edge", "end", "may_keep", "next", "pending", "sack_permitted",
-        "shift",
+        "shift", "unread", "urgent",
     )  # fmt: skip
 
     def __init__(self, first: int, capacity: int) -> None:
@@ -38,6 +41,8 @@ class Receiver:
         self.end: int | None = None  # the sequence number of the FIN, once it is known
         self.capacity = capacity
         self.pending = 0
+        self.unread = first
+        self.urgent: int | None = None
         self.shift = 0
         self.sack_permitted = False
         self.may_keep = True  # whether there is memory for segments that arrive early
@@ -65,6 +70,9 @@ class Receiver:
     def taken(self, count: int) -> bool:
         """Note that the outside took `count` bytes; tells whether that opened the window enough to be announced unasked."""
         self.pending -= count
+        self.unread += count
+        if self.urgent is not None and self.urgent < self.unread:
+            self.urgent = None
         return self.next + self.capacity - self.pending - self.edge >= self._step()
 
     def _step(self) -> int:
@@ -89,6 +97,11 @@ class Receiver:
             return
         self._deliver(payload, inbox)
         self._deliver_early(inbox)
+
+    def accept_mark(self, sequence: int) -> None:
+        """Note an urgent byte; only the latest counts, and only if the outside has not had it yet."""
+        if sequence >= self.unread and (self.urgent is None or sequence > self.urgent):
+            self.urgent = sequence
 
     def accept_end(self, sequence: int) -> None:
         """Note where the FIN is."""

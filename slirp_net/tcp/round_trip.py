@@ -1,8 +1,7 @@
 """The retransmission time-out (RFC 6298).
 
 One segment at a time is timed, from its sending to the acknowledgement that covers it, and never one that was sent twice (Karn's
-algorithm), so no timestamps are needed: a segment cannot be delayed for long in the queue between two processes of one machine,
-which is also why sequence numbers need no protection against wrapping (RFC 7323's PAWS).
+algorithm); where there are timestamps, their echo measures those too (RFC 7323, 4.1).
 """
 
 from __future__ import annotations
@@ -49,7 +48,15 @@ class RoundTrip:
         if not self._timed or up_to < self._timed:
             return
         self._timed = 0
-        sample = max(now - self._timed_at, 0.0)
+        self.measured(max(now - self._timed_at, 0.0))
+
+    @property
+    def is_timing(self) -> bool:
+        """Whether a segment is being timed."""
+        return bool(self._timed)
+
+    def measured(self, sample: float) -> None:
+        """Take a measurement, in seconds (RFC 6298, 2.2 and 2.3)."""
         if self._smoothed:
             self._deviation += _BETA * (abs(self._smoothed - sample) - self._deviation)
             self._smoothed += _ALPHA * (sample - self._smoothed)

@@ -43,6 +43,7 @@ ON_OUR_FIN_ACKNOWLEDGED: Final = {FIN_WAIT_1: FIN_WAIT_2, CLOSING: TIME_WAIT, LA
 
 MAY_SEND: Final = frozenset({ESTABLISHED, CLOSE_WAIT})
 MAY_RECEIVE: Final = frozenset({ESTABLISHED, FIN_WAIT_1, FIN_WAIT_2})
+MAY_KEEP_ALIVE: Final = frozenset({ESTABLISHED, FIN_WAIT_2, CLOSE_WAIT})
 
 # Events, as bits of what Connection's methods return.
 OPENED: Final = 1  # the handshake is complete

@@ -25,7 +25,7 @@ class Frame4:
     No sum over the payload is ever computed: the checksum field carries the pseudo-header's, as NEEDS_CSUM wants.
     """
 
-    __slots__ = ("_destination", "_ethernet", "_ip_sum", "_plain", "_ports", "_pseudo", "_source", "_super", "mss")
+    __slots__ = ("_data", "_destination", "_ethernet", "_ip_sum", "_plain", "_ports", "_pseudo", "_source", "_super", "mss")
 
     def __init__(self, ethernet_header: bytes, source: bytes, destination: bytes, source_port: int, destination_port: int) -> None:
         self._ethernet = ethernet_header
@@ -35,18 +35,28 @@ class Frame4:
         self._pseudo = ipv4.pseudo_sum(ipv4.TCP, source, destination)
         self._ip_sum = self._pseudo + 0x4500 + ipv4.DONT_FRAGMENT + (ipv4.TTL << 8)
         self._plain = vnet.partial_checksum(_CSUM_START + tcp.LENGTH, _CSUM_START, tcp.CHECKSUM_OFFSET)
+        self._data = self._plain
         self._super = self._plain
         self.mss = ipv4.MAX_TOTAL
 
-    def limit(self, mss: int) -> None:
-        """Set the payload bytes of one segment, at most; what is larger goes as a super-segment of that size."""
+    def limit(self, mss: int, options: int) -> None:
+        """Set the payload bytes of one segment, at most; what is larger goes as a super-segment of that size.
+
+        `options` is how many bytes of options segments with data have.
+        """
         self.mss = mss
-        self._super = vnet.super_segment(vnet.GSO_TCPV4, _CSUM_START + tcp.LENGTH, mss, _CSUM_START, tcp.CHECKSUM_OFFSET)
+        length = _CSUM_START + tcp.LENGTH + options
+        # The kernel refuses a frame shorter than its header is said to be, so what may have no options has another one.
+        self._data = vnet.partial_checksum(length, _CSUM_START, tcp.CHECKSUM_OFFSET)
+        self._super = vnet.super_segment(vnet.GSO_TCPV4, length, mss, _CSUM_START, tcp.CHECKSUM_OFFSET)
 
     def emit(
         self, sequence: int, acknowledgement: int, flags: int, window: int, options: bytes, payload_length: int
     ) -> tuple[bytes, bytes]:
-        """Return the vnet header and the frame's headers; the payload, of at most 64 KiB, follows them."""
+        """Return the vnet header and the frame's headers; the payload, of at most 64 KiB, follows them.
+
+        With URG the payload's last byte is the urgent one.
+        """
         tcp_length = tcp.LENGTH + len(options) + payload_length
         total = ipv4.LENGTH + tcp_length
         source_port, destination_port = self._ports
@@ -54,8 +64,10 @@ class Frame4:
             self._ethernet, 0x45, 0, total, 0, ipv4.DONT_FRAGMENT, ipv4.TTL, ipv4.TCP, MODULUS - (self._ip_sum + total) % MODULUS,
             self._source, self._destination, source_port, destination_port,
             sequence, acknowledgement, (tcp.LENGTH + len(options)) << 2,
-            flags, window, (self._pseudo + tcp_length) % MODULUS, 0,
+            flags, window, (self._pseudo + tcp_length) % MODULUS, payload_length if flags & tcp.URG else 0,
         )  # fmt: skip
         if options:
             headers += options
-        return (self._super if payload_length > self.mss else self._plain), headers
+        if payload_length:
+            return (self._super if payload_length > self.mss else self._data), headers
+        return self._plain, headers

@@ -64,7 +64,7 @@ class Wire:
             segment = packet[length:]
             parsed = tcp.parse(segment)
             assert parsed is not None
-            remote, local, sequence, acknowledgement, flags, _window, header = parsed
+            remote, local, sequence, acknowledgement, flags, _window, header, _urgent = parsed
             taken = len(segment) - header + bool(flags & tcp.SYN) + bool(flags & tcp.FIN)
             self.numbers[source + struct.pack(">HH", local, remote)] = ((sequence + taken) & 0xFFFFFFFF, acknowledgement)
         elif protocol == ipv4.ICMP:

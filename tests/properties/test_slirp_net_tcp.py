@@ -48,7 +48,10 @@ class End:
             events = connection.on_syn_acknowledged(segment.sequence, segment.acknowledgement, segment.window, options, now)
         else:
             payload = memoryview(segment.payload)
-            events = connection.on_segment(segment.sequence, segment.acknowledgement, segment.flags, segment.window, payload, now)
+            events = connection.on_segment(
+                segment.sequence, segment.acknowledgement, segment.flags, segment.window, payload, now,
+                options=memoryview(segment.options) if segment.options else None,
+            )  # fmt: skip
         self.queue += b"".join(map(bytes, connection.inbox))
         connection.inbox.clear()
         # The last acknowledgement was lost so often that the other end is out of TIME_WAIT.
@@ -74,7 +77,7 @@ class End:
         elif not self.closed and connection.state in states.MAY_SEND:
             connection.close(now)
             self.closed = True
-        segments += [Segment(*segment) for segment in connection.poll()]
+        segments += [Segment(*segment) for segment in connection.poll(now)]
         return segments
 
 
@@ -150,7 +153,7 @@ class Accepting(End):
     def take(self, segment: Segment, now: float) -> Segment | None:
         if self.connection.state == states.CLOSED and segment.flags & SYN and not self.gone:
             options = parse_options(memoryview(segment.options))
-            self.connection = Connection.passive(self.initial, MSS, segment.sequence, segment.window, options)
+            self.connection = Connection.passive(self.initial, MSS, segment.sequence, segment.window, options, now)
             self.connection.accept(now)
             return None
         return super().take(segment, now)
@@ -199,7 +202,7 @@ segments = st.tuples(
 @given(st.lists(st.one_of(segments, st.sampled_from(["close", "send", "timer", "consume", "abort"])), max_size=40))
 def test_nothing_that_arrives_breaks_a_connection(script: list[tuple[int, int, int, int, bytes] | str]) -> None:
     """Whatever comes: no exception, no window taken back, never more under way than allowed."""
-    connection = Connection.passive(1000, MSS, 5000, 0xFFFF, Options(MSS, 7, sack_permitted=True))
+    connection = Connection.passive(1000, MSS, 5000, 0xFFFF, Options(MSS, 7, sack_permitted=True), 0.0)
     connection.accept(0.0)
     now = 0.0
     edge = connection.receiver.edge
@@ -220,7 +223,7 @@ def test_nothing_that_arrives_breaks_a_connection(script: list[tuple[int, int, i
             connection.inbox.clear()
         elif step == "abort":
             connection.abort()
-        for segment in connection.poll():
+        for segment in connection.poll(now):
             assert all(0 <= number <= MASK for number in segment[:2])
             assert segment[2] & (ACK | 4)
         assert connection.receiver.edge >= edge

@@ -31,7 +31,7 @@ class Script:
         self.ours, self.theirs = ours, theirs
         self.now = 100.0
         self.received = b""
-        self.connection = Connection.passive(ours, MSS, theirs, window, options or Options(MSS, 7, sack_permitted=True))
+        self.connection = Connection.passive(ours, MSS, theirs, window, options or Options(MSS, 7, sack_permitted=True), self.now)
         if opened:
             self.connection.accept(self.now)
             (self.syn,) = self.sent()
@@ -53,7 +53,7 @@ class Script:
 
     def sent(self) -> list[Sent]:
         """Return what the stack sends now."""
-        return [Sent(segment, self.ours, self.theirs) for segment in self.connection.poll()]
+        return [Sent(segment, self.ours, self.theirs) for segment in self.connection.poll(self.now)]
 
     def send(self, payload: bytes) -> Sent:
         """Let the outside send something."""

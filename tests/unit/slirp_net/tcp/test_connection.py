@@ -347,10 +347,10 @@ def test_giving_up_resets_the_container() -> None:
 
 def test_we_can_open_a_connection() -> None:
     connection = Connection.active(1000, MSS, 0.0)
-    ((sequence, _, flags, *_),) = connection.poll()
+    ((sequence, _, flags, *_),) = connection.poll(0.0)
     assert (sequence, flags) == (1000, SYN)
     assert connection.on_syn_acknowledged(7000, 1001, 0xFFFF, Options(MSS, 7), 0.1) == states.OPENED
-    assert [segment[:3] for segment in connection.poll()] == [(1001, 7001, ACK)]
+    assert [segment[:3] for segment in connection.poll(0.0)] == [(1001, 7001, ACK)]
     assert connection.sendable() > 0
 
 

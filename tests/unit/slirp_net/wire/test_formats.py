@@ -129,7 +129,7 @@ def test_a_sack_option_has_four_blocks_at_most() -> None:
 @pytest.mark.parametrize("size", [0, 1, 1460, 1461, 64240])
 def test_a_frame_has_valid_headers_and_leaves_the_checksum_to_the_kernel(size: int) -> None:
     frame = Frame4(ethernet.header(MAC, GATEWAY_MAC, ethernet.IPV4), OUTSIDE, CONTAINER, 80, 4444)
-    frame.limit(1460)
+    frame.limit(1460, 0)
     headers = b"".join(frame.emit(0xFFFFFFFF, 0, tcp.ACK | tcp.PSH, 512, b"\1\1\1\1", size))
     flags, gso, header_length, gso_size, start, offset = struct.unpack("=BBHHHH", headers[:10])
     assert (flags, start, offset) == (vnet.NEEDS_CSUM, 34, 16)
@@ -141,6 +141,6 @@ def test_a_frame_has_valid_headers_and_leaves_the_checksum_to_the_kernel(size: i
     fields = ipv4.parse(memoryview(packet))
     assert fields is not None
     assert fields[:5] == (20, len(packet), ipv4.TCP, OUTSIDE, CONTAINER)
-    assert tcp.parse(memoryview(packet)[20:]) == (80, 4444, 0xFFFFFFFF, 0, tcp.ACK | tcp.PSH, 512, 24)
+    assert tcp.parse(memoryview(packet)[20:]) == (80, 4444, 0xFFFFFFFF, 0, tcp.ACK | tcp.PSH, 512, 24, 0)
     pseudo = ipv4.pseudo_sum(ipv4.TCP, OUTSIDE, CONTAINER) + len(packet) - 20
     assert int.from_bytes(packet[36:38], "big") == slow_sum(pseudo.to_bytes(4, "big"))
