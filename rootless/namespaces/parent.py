@@ -20,6 +20,7 @@ lives until the file of the container's init is there: so at any time some file 
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Callable, Iterator
 from typing import NoReturn
 
@@ -30,6 +31,7 @@ from rootless.locations import make_private_folder
 from rootless.namespaces.idmap import IdMaps, default_maps, identity_of, read_map
 
 _FOLDER = "parent"
+_PATIENCE = 0.2  # seconds: more than a start takes from the fork of init to its execve; some programs stay closed for good
 
 
 def fork_into_parent(
@@ -93,20 +95,45 @@ def _write_member(folder: int, process: ProcessId) -> None:
 
 
 def _find_by_members(folder: int) -> int | None:
+    """Look through the members; waits for those that are closed to us, because they are about to execute their command."""
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return _look_through_members(folder)
+        except PermissionError:
+            if time.monotonic() >= deadline:
+                return None
+            time.sleep(0.001)
+
+
+def _look_through_members(folder: int) -> int | None:
+    """Return the parent namespace that a member pins, or None. Raises `PermissionError` where only closed ones are left."""
+    closed: PermissionError | None = None
     for name in os.listdir(folder):
         pid, _, start_time = name.partition("-")
         process = ProcessId(int(pid), int(start_time)) if pid.isdecimal() and start_time.isdecimal() else None
         if process is None or not is_alive(process):
             with contextlib.suppress(FileNotFoundError):  # another look-up was faster
                 os.unlink(name, dir_fd=folder)
-        elif (found := _parent_through(process)) is not None:
-            return found
+        else:
+            try:
+                found = _parent_through(process)
+            except PermissionError as error:
+                closed = error
+            else:
+                if found is not None:
+                    return found
+    if closed is not None:
+        raise closed
     return None
 
 
 def _find_by_searching(runtime_dir: str) -> int | None:
     for process in _own_processes():
-        found = _parent_through(process)
+        try:
+            found = _parent_through(process)
+        except PermissionError:
+            continue  # closed to us
         if found is not None:
             add_member(runtime_dir, process)
             return found
@@ -127,10 +154,13 @@ def _own_processes() -> Iterator[ProcessId]:
 
 
 def _parent_through(process: ProcessId) -> int | None:
-    """Return a descriptor of the parent namespace that `process` pins, if it does pin one with the map of today."""
+    """Return a descriptor of the parent namespace that `process` pins, if it does pin one with the map of today.
+
+    Raises `PermissionError` for a process that is closed to us, as an init is until it executes its command.
+    """
     try:
         candidate = namespaces.open_namespace(process.pid, namespaces.NEWUSER)
-    except (FileNotFoundError, ProcessLookupError, PermissionError):
+    except (FileNotFoundError, ProcessLookupError):
         return None
     own = os.stat("/proc/self/ns/user").st_ino
     for _level in range(8):
