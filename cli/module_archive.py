@@ -9,7 +9,8 @@ it was, everything is imported as usual.
     index        marshal: (the bytecode's magic number, {name: (source, is a package, its mtime in ns, its size, offset, length)})
     code         marshal, one object after the other; offsets count from here
 
-It is read piece by piece and never kept open: the engine's processes close descriptors that they do not know.
+It is read piece by piece and never kept open: the engine's processes close descriptors that they do not know. A monitor may live
+longer than the archive that it began with: it takes from another one nothing.
 """
 
 import marshal
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from typing import Any
 
     Entry = tuple[str, bool, int, int, int, int]
+    Identity = tuple[int, int]
 
 MAGIC = MAGIC_NUMBER
 LENGTH = 8
@@ -34,8 +36,9 @@ PATH = f"{__file__.rpartition('/')[0]}/__pycache__/modules.{sys.implementation.c
 class Archive:
     """A finder and loader (importlib.abc) over one archive."""
 
-    def __init__(self, path: str, index: "Mapping[str, Entry]", start: int) -> None:
+    def __init__(self, path: str, identity: "Identity", index: "Mapping[str, Entry]", start: int) -> None:
         self._path = path
+        self._identity = identity
         self._index = index
         self._start = start
 
@@ -66,27 +69,44 @@ class Archive:
 
     def get_code(self, name: str) -> "CodeType":
         """Return a module's code."""
-        entry = self._index[name]
-        content = read_at(self._path, self._start + entry[4], entry[5])
+        source, _is_package, _mtime, _size, offset, length = self._index[name]
+        try:
+            content, identity = read_at(self._path, self._start + offset, length)
+        except FileNotFoundError:
+            identity = None
+        if identity != self._identity:
+            return _code_of_source(name, source)
         code: CodeType = marshal.loads(content)  # noqa: S302 - as the bytecode beside it
         return code
 
 
+def _code_of_source(name: str, source: str) -> "CodeType":
+    """Return a module's code as the import system would: the archive was made anew under us, and offsets mean nothing there."""
+    from importlib.machinery import SourceFileLoader
+
+    code = SourceFileLoader(name, source).get_code(name)
+    assert code is not None  # of a source there always is one
+    return code
+
+
 def open_archive(path: str) -> "Archive | None":
-    """Return an archive made by this Python, or None where there is no such."""
+    """Return an archive made by this Python, or None where there is no such, or a damaged one."""
     try:
-        length = int.from_bytes(read_at(path, 0, LENGTH), "little")
-        magic, index = marshal.loads(read_at(path, LENGTH, length))  # noqa: S302
-    except FileNotFoundError:
+        head, _identity = read_at(path, 0, LENGTH)
+        length = int.from_bytes(head, "little")
+        content, identity = read_at(path, LENGTH, length)
+        magic, index = marshal.loads(content)  # noqa: S302
+    except (OSError, EOFError, ValueError, TypeError):
         return None
-    return Archive(path, index, LENGTH + length) if magic == MAGIC else None
+    return Archive(path, identity, index, LENGTH + length) if magic == MAGIC else None
 
 
-def read_at(path: str, offset: int, length: int) -> bytes:
-    """Return a part of a file."""
+def read_at(path: str, offset: int, length: int) -> "tuple[bytes, Identity]":
+    """Return a part of a file, and which file that is: one made anew is another one."""
     descriptor = posix.open(path, posix.O_RDONLY | posix.O_CLOEXEC)
     try:
-        return posix.pread(descriptor, length, offset)
+        status = posix.fstat(descriptor)
+        return posix.pread(descriptor, min(length, status.st_size), offset), (status.st_ino, status.st_mtime_ns)
     finally:
         posix.close(descriptor)
 

@@ -80,3 +80,20 @@ def test_one_of_another_python_is_not_used(package: Path, tmp_path: Path, monkey
 
 def test_without_one_nothing_changes(tmp_path: Path) -> None:
     assert module_archive.open_archive(str(tmp_path / "archive")) is None
+
+
+def test_another_archive_in_its_place_is_not_read(archive: Archive, package: Path, tmp_path: Path) -> None:
+    """As after an update beneath a monitor, which imports what it needs when it needs it."""
+    importlib.import_module(MODULE)
+    (tmp_path / "new").write_bytes(b"\0" * 10_000)
+    (tmp_path / "new").rename(tmp_path / "archive")
+    assert importlib.import_module(f"{MODULE}.inner").B == 2
+    forget()
+    (tmp_path / "archive").unlink()
+    assert importlib.import_module(f"{MODULE}.inner").B == 2
+
+
+@pytest.mark.parametrize("content", [b"", b"\1", b"\4" + b"\0" * 7 + b"ab", (1 << 62).to_bytes(8, "little") + b"x"])
+def test_a_damaged_one_is_not_used(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "archive").write_bytes(content)
+    assert module_archive.open_archive(str(tmp_path / "archive")) is None
