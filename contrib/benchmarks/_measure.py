@@ -1,9 +1,27 @@
 """Paired measurements: the two sides take turns, so that the machine's noise falls on both."""
 
+import argparse
 import statistics
 import time
 from collections.abc import Callable
 from typing import NamedTuple
+
+
+def parser_of(name: str, description: str | None, runs: int) -> argparse.ArgumentParser:
+    """Return the parser of a benchmark's options, those that all of them have; its script sets the user and the environment."""
+    parser = argparse.ArgumentParser(prog=f"contrib/benchmarks/{name}", description=description)
+    parser.add_argument("--runs", type=int, default=runs, help="paired runs of each measurement (default: %(default)s)")
+    parser.add_argument("--user", required=True, help=argparse.SUPPRESS)
+    parser.add_argument("--environment", required=True, help=argparse.SUPPRESS)
+    return parser
+
+
+def options_of(parser: argparse.ArgumentParser) -> argparse.Namespace:
+    """Parse the command line."""
+    options = parser.parse_args()
+    if options.runs < 2:
+        parser.error("quartiles need --runs 2 or more")
+    return options
 
 
 class Comparison(NamedTuple):

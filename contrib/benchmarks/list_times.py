@@ -17,7 +17,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves the script's folder out
 
-from _measure import COLUMNS, compare, table
+from _measure import COLUMNS, compare, options_of, parser_of, table
 from _peers import IMAGE, Bench, Engine
 
 _GOAL = 1.0
@@ -49,16 +49,10 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="contrib/benchmarks/lists", description=__doc__)
-    parser.add_argument("--runs", type=int, default=15, help="paired runs of each measurement")
+    parser = parser_of("lists", __doc__, 15)
     parser.add_argument("--images", type=int, default=1000, help="images in the stores")
     parser.add_argument("--containers", type=int, default=200, help="containers in the stores")
-    parser.add_argument("--user", required=True, help="who runs the engines")
-    parser.add_argument("--environment", required=True, help="the virtual environment of rl")
-    options = parser.parse_args()
-    if options.runs < 2:
-        parser.error("quartiles need --runs 2 or more")
-    return options
+    return options_of(parser)
 
 
 def _measure(what: str, bench: Bench, arguments: tuple[str, ...], runs: int) -> tuple[tuple[str, ...], bool]:

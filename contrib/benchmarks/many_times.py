@@ -13,7 +13,7 @@ from collections.abc import Callable
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves the script's folder out
 
-from _measure import COLUMNS, compare, table
+from _measure import COLUMNS, compare, options_of, parser_of, table
 from _memory import memory_of
 from _peers import IMAGE, Bench, Engine
 
@@ -49,15 +49,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="contrib/benchmarks/many", description=__doc__)
-    parser.add_argument("--runs", type=int, default=15, help="paired runs of ps (default: %(default)s)")
+    parser = parser_of("many", __doc__, 15)
     parser.add_argument("--containers", type=int, default=100, help="containers of each engine (default: %(default)s)")
-    parser.add_argument("--user", required=True, help="who runs the engines")
-    parser.add_argument("--environment", required=True, help="the virtual environment of rl")
-    options = parser.parse_args()
-    if options.runs < 2:
-        parser.error("quartiles need --runs 2 or more")
-    return options
+    return options_of(parser)
 
 
 def _start(engine: Engine, count: int) -> None:

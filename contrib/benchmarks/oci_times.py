@@ -1,6 +1,5 @@
 """The measurements of contrib/benchmarks/oci: one bundle, run to its end by three runtimes. Exit status 1: a goal was missed."""
 
-import argparse
 import os
 import pwd
 import shutil
@@ -10,7 +9,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves the script's folder out
 
-from _measure import COLUMNS, compare, table
+from _measure import COLUMNS, compare, options_of, parser_of, table
 
 # An interpreter's start and the imports against C and Go: reported, with room above what was measured.
 _GOALS = {"crun": 6.0, "runc": 4.0}
@@ -18,7 +17,7 @@ _GOALS = {"crun": 6.0, "runc": 4.0}
 
 def main() -> int:
     """Measure, print, and return the exit status."""
-    options = _arguments()
+    options = options_of(parser_of("oci", __doc__, 40))
     account = pwd.getpwnam(options.user)
     folder = tempfile.mkdtemp(prefix="rl-oci-", dir="/var/tmp")
     try:
@@ -41,17 +40,6 @@ def main() -> int:
     print(f"\nmedians of {options.runs} paired runs\n")
     print(table([COLUMNS, *(result.row() for result in results)]))
     return 0 if all(result.ratio <= result.goal for result in results) else 1
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="contrib/benchmarks/oci", description=__doc__)
-    parser.add_argument("--runs", type=int, default=40, help="paired runs of each measurement")
-    parser.add_argument("--user", required=True, help="who runs the runtimes")
-    parser.add_argument("--environment", required=True, help="the virtual environment of rl")
-    options = parser.parse_args()
-    if options.runs < 2:
-        parser.error("quartiles need --runs 2 or more")
-    return options
 
 
 def _make_bundle(folder: str, environment: str, account: pwd.struct_passwd) -> str:

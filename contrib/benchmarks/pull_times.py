@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves the script's folder out
 
 from _debian_image import TAG, layouts
-from _measure import COLUMNS, Comparison, compare, table
+from _measure import COLUMNS, Comparison, compare, options_of, parser_of, table
 from _memory import processes_of
 from _peers import Bench, Engine
 from _registry import Registry
@@ -47,15 +47,9 @@ def main() -> int:
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="contrib/benchmarks/pull", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="paired runs of each measurement")
+    parser = parser_of("pull", __doc__, 5)
     parser.add_argument("--only", choices=_VERBS, help="measure one verb")
-    parser.add_argument("--user", required=True, help="who runs the engines")
-    parser.add_argument("--environment", required=True, help="the virtual environment of rl")
-    options = parser.parse_args()
-    if options.runs < 2:
-        parser.error("quartiles need --runs 2 or more")
-    return options
+    return options_of(parser)
 
 
 def _compared(bench: Bench, registry: Registry, options: argparse.Namespace) -> Iterator[Comparison]:

@@ -3,7 +3,6 @@
 Exit status 1 says that a goal was missed. Absolute times mean nothing on a shared machine; ratios of runs that take turns do.
 """
 
-import argparse
 import os
 import sys
 import time
@@ -11,7 +10,7 @@ from collections.abc import Callable, Iterator
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves the script's folder out
 
-from _measure import COLUMNS, Comparison, compare, table
+from _measure import COLUMNS, Comparison, compare, options_of, parser_of, table
 from _memory import memory_of
 from _peers import IMAGE, Bench, Engine
 from _starts import count_starts
@@ -23,7 +22,7 @@ _NAME = "idle"
 
 def main() -> int:
     """Measure, print, and return the exit status."""
-    options = _arguments()
+    options = options_of(parser_of("start", __doc__, 15))
     with Bench(options.user, options.environment) as bench:
         comparisons = []
         for comparison in _compared(bench, options.runs):
@@ -38,17 +37,6 @@ def main() -> int:
         else:
             print("\nmemory and process counts are left out: they need root")
     return 0 if met else 1
-
-
-def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="contrib/benchmarks/start", description=__doc__)
-    parser.add_argument("--runs", type=int, default=15, help="pairs of each measurement (default: %(default)s)")
-    parser.add_argument("--user", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--environment", required=True, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.runs < 2:
-        parser.error("--runs must be 2 or more")
-    return options
 
 
 def _compared(bench: Bench, runs: int) -> Iterator[Comparison]:

@@ -11,7 +11,7 @@ from collections.abc import Callable
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))  # isolated mode leaves the script's folder out
 
-from _measure import COLUMNS, Comparison, compare, table
+from _measure import COLUMNS, Comparison, compare, options_of, parser_of, table
 from _peers import IMAGE, Bench, Engine
 
 _MIB = 1 << 20
@@ -49,15 +49,9 @@ def _pass_through(engine: Engine, path: str, mib: int, arguments: tuple[str, ...
 
 
 def _arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(prog="contrib/benchmarks/streams", description=__doc__)
-    parser.add_argument("--runs", type=int, default=5, help="pairs of each measurement (default: %(default)s)")
+    parser = parser_of("streams", __doc__, 5)
     parser.add_argument("--mib", type=int, default=1024, help="how much passes (default: %(default)s MiB)")
-    parser.add_argument("--user", required=True, help=argparse.SUPPRESS)
-    parser.add_argument("--environment", required=True, help=argparse.SUPPRESS)
-    options = parser.parse_args()
-    if options.runs < 2:
-        parser.error("--runs must be 2 or more")
-    return options
+    return options_of(parser)
 
 
 if __name__ == "__main__":
