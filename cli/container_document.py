@@ -6,7 +6,7 @@ The record leaves out what a container does not have; scripts written for Docker
 from collections.abc import Mapping
 from typing import Any, Final
 
-from rootless.containers.documents import INITIALIZED, Document
+from rootless.containers.documents import Document, has_begun
 from rootless.images.layers import TREE, folder_of
 from rootless.locations import Locations
 from rootless.runtime.security import READONLY_PATHS, masked_paths
@@ -84,10 +84,9 @@ def container_document(locations: Locations, document: Document) -> dict[str, An
     """Return the JSON object of `docker inspect` for a container."""
     network = document["NetworkSettings"]
     members = {name: {**_MEMBER, **member} for name, member in (network.get("Networks") or {}).items()}
-    state = document["State"]
     return {
         **document,
-        "State": {**state, "Running": state["Running"] and state["Status"] != INITIALIZED},
+        "State": {**document["State"], "Running": has_begun(document["State"])},
         "HostConfig": {**_HOST_CONFIG, **document["HostConfig"], **_paths(document["HostConfig"])},
         "GraphDriver": _graph_driver(locations, document),
         "NetworkSettings": {**_NETWORK_SETTINGS, "Ports": {}, **_ENDPOINT, **network, "Networks": members},

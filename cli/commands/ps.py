@@ -9,7 +9,7 @@ from cli.container_rows import COLUMNS, HEADERS, ContainerRow
 from cli.formats import show_rows
 from cli.several import warn
 from cli.tables import emit
-from rootless.containers.documents import INITIALIZED, Document
+from rootless.containers.documents import Document, has_begun
 from rootless.containers.store import ContainerStore
 from rootless.locations import from_environment
 
@@ -64,6 +64,4 @@ def _choose(documents: list[Document], filters: tuple[str, ...], limit: int, *, 
         show_all = show_all or parsed.names_status
     if limit > 0:
         return documents[:limit]
-    if show_all:
-        return documents
-    return [one for one in documents if one["State"]["Running"] and one["State"]["Status"] != INITIALIZED]
+    return documents if show_all else [document for document in documents if has_begun(document["State"])]

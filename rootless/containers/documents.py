@@ -180,6 +180,11 @@ def set_initialized(state: State, pid: int) -> None:
     state["Status"] = INITIALIZED
 
 
+def has_begun(state: State) -> bool:
+    """Tell whether the command of a container that runs was executed: one that is initialized still waits for that."""
+    return state["Running"] and state["Status"] != INITIALIZED
+
+
 def set_exited(state: State, code: int, error: str, now: str) -> None:
     """Note the end, with the exit code and what the engine has to say about it."""
     state["Status"], state["Running"], state["Paused"], state["Pid"] = "exited", False, False, 0

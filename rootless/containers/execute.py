@@ -13,7 +13,7 @@ from typing import Any, NamedTuple, NoReturn
 from rootless import events
 from rootless.containers import bundle
 from rootless.containers.clients import Actions, Clients, failure_reply
-from rootless.containers.documents import INITIALIZED, Document
+from rootless.containers.documents import Document, has_begun
 from rootless.containers.lifecycle import Running, not_running, refuse_foreign
 from rootless.containers.loop import Loop
 from rootless.containers.streams import Streams
@@ -64,7 +64,7 @@ def plan_of(
     """Return what the runtime needs to run a command in a container; the caller closes the pidfd. Raises `InUse`."""
     refuse_foreign(document)
     entry = document["Rl"]["Entry"]
-    if not document["State"]["Running"] or document["State"]["Status"] == INITIALIZED or entry is None:
+    if not has_begun(document["State"]) or entry is None:
         raise not_running(document)
     names = tuple(container_capabilities(privileged=True)) if options.privileged else bundle.capability_names(document)
     seccomp_filter = None if options.privileged else bundle.load_filter(locations, document, names)

@@ -109,23 +109,29 @@ def _find_by_members(folder: int) -> int | None:
 def _look_through_members(folder: int) -> int | None:
     """Return the parent namespace that a member pins, or None. Raises `PermissionError` where only closed ones are left."""
     closed: PermissionError | None = None
-    for name in os.listdir(folder):
-        pid, _, start_time = name.partition("-")
-        process = ProcessId(int(pid), int(start_time)) if pid.isdecimal() and start_time.isdecimal() else None
-        if process is None or not is_alive(process):
-            with contextlib.suppress(FileNotFoundError):  # another look-up was faster
-                os.unlink(name, dir_fd=folder)
-        else:
-            try:
-                found = _parent_through(process)
-            except PermissionError as error:
-                closed = error
-            else:
-                if found is not None:
-                    return found
+    for process in _live_members(folder):
+        try:
+            found = _parent_through(process)
+        except PermissionError as error:
+            closed = error
+            continue
+        if found is not None:
+            return found
     if closed is not None:
         raise closed
     return None
+
+
+def _live_members(folder: int) -> Iterator[ProcessId]:
+    """Yield the members that live, and drop the files of the others."""
+    for name in os.listdir(folder):
+        pid, _, start_time = name.partition("-")
+        process = ProcessId(int(pid), int(start_time)) if pid.isdecimal() and start_time.isdecimal() else None
+        if process is not None and is_alive(process):
+            yield process
+        else:
+            with contextlib.suppress(FileNotFoundError):  # another look-up was faster
+                os.unlink(name, dir_fd=folder)
 
 
 def _find_by_searching(runtime_dir: str) -> int | None:

@@ -35,7 +35,7 @@ class Timestamps:
 
     def option(self, now: float) -> bytes:
         """Return the option of a segment sent now."""
-        return timestamps_option((int(now * _TICKS) + self._offset) & MASK, self.recent)
+        return timestamps_option(self.value(now), self.recent)
 
     def is_old(self, value: int, now: float) -> bool:
         """Tell whether a segment with the container's clock `value` is a stray from the past (section 5.3, R1)."""

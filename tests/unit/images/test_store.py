@@ -1,5 +1,6 @@
 """Finding and naming in a layout that the test wrote; unpacking and removing are integration tests."""
 
+import base64
 import hashlib
 import json
 from pathlib import Path
@@ -179,3 +180,10 @@ def test_what_was_added_is_returned_though_it_is_gone(store: ImageStore) -> None
     store.layout.replace_descriptors([])
     assert store.find(image_id) is None
     assert (store.added(new).id, store.added(new).size) == (image_id, 1234)
+
+
+@pytest.mark.parametrize("kind", ["sha256", "sha512"])
+def test_a_layer_s_folder_is_the_base32_of_its_digest(store: ImageStore, kind: str) -> None:
+    digest = hashlib.new(kind, b"layer")
+    encoded = base64.b32encode(digest.digest()).decode()[:26].lower()
+    assert folder_of(store.locations, f"{kind}:{digest.hexdigest()}") == f"{store.locations.layers}/{encoded}"
