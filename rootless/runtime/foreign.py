@@ -30,7 +30,7 @@ from typing import Any, Final, NamedTuple
 
 from rootless.errors import CannotInvoke, CommandNotFound, InvalidInput, NodeLacks, RlError
 from rootless.linux import mounts, namespaces
-from rootless.linux.own_process import close_all_except, set_parent_death_signal
+from rootless.linux.own_process import close_all_except, set_command_line, set_name, set_parent_death_signal
 from rootless.linux.sockets import SOCK_STREAM, listen_at, receive_descriptor, socket
 from rootless.namespaces.parent import current_maps_are_single
 from rootless.runtime import channel
@@ -42,7 +42,8 @@ _CGROUP: Final = "/sys/fs/cgroup"
 _MORE_FOLDERS: Final = ("/usr/local/sbin", "/usr/sbin", "/sbin", "/usr/local/bin", "/usr/bin")
 _MADE_BY_STAGE: Final = ("user", "network")
 _OF_COMMAND: Final = ("executable", "exec:", "exec ")
-_NOT_INVOKED: Final = ("permission denied", "exec format error", "is a directory")
+# The last is what crun says of a folder.
+_NOT_INVOKED: Final = ("permission denied", "exec format error", "is a directory", "operation not permitted")
 
 
 class ForeignRuntime(NamedTuple):
@@ -72,6 +73,8 @@ def find(name: str, environ: Mapping[str, str]) -> str | None:
 def run(runtime: ForeignRuntime, spec: Mapping[str, Any], stdio: Sequence[int] | None, sync: socket, known: dict[str, Any]) -> None:
     """Be T from the finished root on: returns when the container has ended."""
     console = _prepare(runtime, spec)
+    set_name(b"rl-stage")
+    set_command_line(b"rl stage")  # it stays as long as the container runs, and is no monitor
     close_all_except({0, 1, 2, sync.fileno(), *(stdio or ()), *(() if console is None else (console.fileno(),))} - {-1})
     close_interpreter()
     descriptors = list(stdio or (-1, -1, -1))

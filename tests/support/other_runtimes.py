@@ -43,6 +43,7 @@ DIFFERENCES: Final = {
     "test_image_contents.py::test_links_in_a_circle_are_an_error": _OWN_WORDS,
     "test_image_contents.py::test_a_folder_upon_a_file_and_a_working_folder_that_is_a_file": _OWN_WORDS,
     "system/test_init.py::": _OWN_INIT,
+    "test_initialized.py::test_a_command_that_is_not_there_is_told_at_the_start": "crun looks for the command before the start",
     "test_kill.py::test_any_rl_ends_a_container_without_helpers_that_cleared_its_death_signal": _ENDED_SOONER,
     "test_leaks.py::test_containers_leave_nothing": _OWN_INIT,
     "test_namespaces.py::test_a_killed_monitor_takes_those_along_too": _SHARED_PID,

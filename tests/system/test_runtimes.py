@@ -67,6 +67,7 @@ def test_a_command_that_cannot_be_run(engine_with_runtime: Engine) -> None:
     error = engine.rl("run", "--rm", *NONE, "busybox", "no-such-command", check=127).stderr
     assert f'exec: "no-such-command": executable file not found in $PATH ({engine.environment["RL_RUNTIME"]}: ' in error
     engine.rl("run", "--rm", *NONE, "busybox", "/etc/passwd", check=126)
+    engine.rl("run", "--rm", *NONE, "busybox", "/etc", check=126)
 
 
 def test_a_killed_monitor_takes_the_container_along(engine_with_runtime: Engine) -> None:
