@@ -12,7 +12,7 @@ moves its retransmission time-out with every segment costs nothing.
 from __future__ import annotations
 
 from _heapq import heappop, heappush
-from select import EPOLLET, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP, epoll
+from select import EPOLLET, EPOLLIN, EPOLLOUT, EPOLLRDHUP, epoll
 from time import monotonic
 
 TYPE_CHECKING = False
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 READABLE: Final = EPOLLIN
 WRITABLE: Final = EPOLLOUT
-ALL_EDGES: Final = EPOLLIN | EPOLLOUT | EPOLLPRI | EPOLLRDHUP | EPOLLET
+ALL_EDGES: Final = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
 NEVER: Final = float("inf")
 _MOST_EVENTS: Final = 64
 

@@ -12,16 +12,19 @@ them; so a slow container stops the reading, and the kernel closes the window of
     <- RST or ICMP unreachable             connect(2) failed
     <- FIN                                 end of file
     <- RST                                 any later error
-    URG                                    MSG_OOB, or EPOLLPRI
+    URG                                    MSG_OOB, or SIOCATMARK
 
-The socket is watched edge-triggered: `_readable` and `_writable` remember the last edge until a call has come back empty-handed.
+The socket is watched edge-triggered: `_readable` and `_writable` remember the last edge until a call has come back empty-handed. A
+read that gets less than it asks for has emptied the socket (epoll(7)), or has stopped before an urgent byte, or before the end,
+which `_ending` tells. There is no reading on in the first case: a byte that comes meanwhile could be urgent, and nothing would say so.
 """
 
 from __future__ import annotations
 
 from _socket import IPPROTO_TCP, SHUT_WR, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 from errno import EINPROGRESS, ENOTCONN
-from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLPRI, EPOLLRDHUP
+from fcntl import ioctl
+from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from struct import Struct
 
 from slirp_net.host.outside import UNREACHABLE, open_socket
@@ -46,6 +49,8 @@ _LARGEST: Final = ipv4.MAX_TOTAL - ipv4.LENGTH - tcp.LENGTH - tcp.TIMESTAMPS_LEN
 _FIRST_WINDOW: Final = 65536  # bytes; it grows with what the socket takes
 _SMALL: Final = 4096  # bytes; below that a copy is cheaper than a slot kept
 _FAIR: Final = 16  # segments read from a socket in one round
+_SIOCATMARK: Final = 0x8905
+_NO: Final = bytes(4)  # as the ioctl says it, a C int
 _ACKNOWLEDGE_EVERY: Final = 256 * 1024  # bytes: within a round, so that the container does not stop while we work
 
 
@@ -53,7 +58,7 @@ class Flow:
     """A connection and its socket; `key` is its place in the table of flows."""
 
     __slots__ = (
-        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_flows", "_frame", "_marked", "_queue", "_readable", "_reading",
+        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_ending", "_flows", "_frame", "_queue", "_readable", "_reading",
         "_socket", "_syn", "_writable", "alarm", "connection", "key", "unsettled",
     )  # fmt: skip
 
@@ -73,7 +78,7 @@ class Flow:
         receiver.capacity = min(self._capacity, _FIRST_WINDOW)
         self._charged = 0  # bytes that arrived early, as the arena counts them
         self._connected = False
-        self._marked = False  # the outside has sent urgent data
+        self._ending = False  # the outside has ended the stream, or the connection
         self._readable = False
         self._writable = False
         self._reading = True  # until the socket's end of file
@@ -146,9 +151,9 @@ class Flow:
             self._on_error()
         if self._socket is None:
             return
-        if events & (EPOLLIN | EPOLLPRI | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
+        if events & (EPOLLIN | EPOLLRDHUP | EPOLLHUP | EPOLLERR):
             self._readable = self._reading
-            self._marked |= bool(events & EPOLLPRI)
+            self._ending |= bool(events & (EPOLLRDHUP | EPOLLHUP | EPOLLERR))
         if events & EPOLLOUT:
             self._writable = True
             if self._queue:
@@ -311,8 +316,9 @@ class Flow:
             if slot is None:
                 self._flows.wait_for_memory(self)
                 return False
-            is_urgent = self._marked and self._is_at_mark()
-            count = self._read(slot, 1 if is_urgent else min(room, self._chunk))
+            is_urgent = self._is_at_mark()
+            most = 1 if is_urgent else min(room, self._chunk)
+            count = self._read(slot, most)
             if count <= 0:
                 arena.give(slot)
                 if count == 0:
@@ -325,17 +331,18 @@ class Flow:
                 arena.give(slot)
                 slot = copy
             if is_urgent:
-                self._marked = False
                 self._emit(connection.send_urgent(payload, slot, now))
             else:
                 self._emit(connection.send(payload, slot, now))
+            if count < most and not self._ending and not self._is_at_mark():
+                self._readable = False
+                return False
         return True
 
     def _is_at_mark(self) -> bool:
-        from slirp_net.host import urgent  # rare
-
+        """Tell whether the next byte to read is urgent; the socket never reads past such a byte's beginning in one call."""
         assert self._socket is not None
-        return urgent.is_at_mark(self._socket)
+        return ioctl(self._socket.fileno(), _SIOCATMARK, _NO) != _NO
 
     def _read(self, slot: Slot, most: int) -> int:
         """Read from the socket; returns 0 at its end and -1 when there is nothing, or when an error has ended the flow."""

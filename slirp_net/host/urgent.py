@@ -1,23 +1,16 @@
-"""Urgent data between the container's connection and a host socket (RFC 6093; tcp(7), "out-of-band data").
+"""Urgent data from the container's connection to a host socket (RFC 6093; tcp(7), "out-of-band data").
 
 Both sides have a mark in the stream, one byte. From the container it is an urgent pointer, and becomes a byte sent with
-MSG_OOB. From the outside it shows as EPOLLPRI; the socket keeps the byte in line (SO_OOBINLINE), never reads past the mark in one
-call, and tells by SIOCATMARK that the next byte is the urgent one. Imported only when somebody uses it, which few programs do.
+MSG_OOB. The way back is in `flow`. Imported only when somebody uses it, which few programs do.
 """
 
 from __future__ import annotations
 
 from _socket import MSG_OOB
-from fcntl import ioctl
-from struct import Struct
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from typing import Final
-
-_SIOCATMARK: Final = 0x8905
-_INT: Final = Struct("i")
 
 
 def send(outside: socket, payload: memoryview, mark: int) -> int:
@@ -36,9 +29,3 @@ def send(outside: socket, payload: memoryview, mark: int) -> int:
         if not sent:
             raise
     return sent
-
-
-def is_at_mark(outside: socket) -> bool:
-    """Tell whether the next byte to read is the urgent one."""
-    (at_mark,) = _INT.unpack(ioctl(outside.fileno(), _SIOCATMARK, bytes(_INT.size)))
-    return bool(at_mark)
