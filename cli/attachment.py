@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Final, NamedTuple
 from cli import detach_keys as keys
 from cli.output import Output
 from rootless.containers import frames, lifecycle
-from rootless.containers.frames import Decoder, FrameError
+from rootless.containers.frames import Decoder, FrameError, Sender
 from rootless.containers.requests import raise_error_of
 
 if TYPE_CHECKING:
@@ -177,7 +177,7 @@ class _Attachment:
         self._forward = forward
         self._outputs = _open_outputs()
         self._decoder = Decoder()
-        self._to_monitor = bytearray()
+        self._sender = Sender(sock)
         self._reads_stdin = False
         self._sends = True
         self._outcome: Outcome | None = None  # set: nothing more is read, and what is pending is written
@@ -189,9 +189,8 @@ class _Attachment:
 
     def run(self, wanted: Mapping[str, bool]) -> Outcome:
         """Ask for what is `wanted`, and work until the end."""
-        self._sock.setblocking(False)
         self._reads_stdin = wanted["stdin"]
-        self._send(frames.encode(frames.REQUEST, json.dumps({"op": "attach", **wanted}).encode()))
+        self._send(frames.REQUEST, json.dumps({"op": "attach", **wanted}).encode())
         if self._tty:
             self._send_size()
         self._send_input(self.early_keys)
@@ -214,10 +213,10 @@ class _Attachment:
                 poll.register(output.descriptor, select.POLLOUT)
         if self._outcome is None:
             receives = self._pending_output() < _FULL
-            mask = (select.POLLIN if receives else 0) | (select.POLLOUT if self._to_monitor else 0)
+            mask = (select.POLLIN if receives else 0) | (select.POLLOUT if self._sender.pending else 0)
             if mask:  # a mask of 0 would still report a hang-up, again and again
                 poll.register(self._sock.fileno(), mask)
-            if self._reads_stdin and len(self._to_monitor) < _FULL:
+            if self._reads_stdin and len(self._sender.pending) < _FULL:
                 poll.register(_STDIN, select.POLLIN)
         return dict(poll.poll())
 
@@ -228,8 +227,8 @@ class _Attachment:
             if output.pending and output.descriptor in ready:
                 output.flush()
         events = ready.get(self._sock.fileno(), 0)
-        if events & (select.POLLOUT | _ENDED) and self._to_monitor:
-            self._flush_to_monitor()
+        if events & (select.POLLOUT | _ENDED) and self._sender.pending:
+            self._to_monitor(self._sender.flush)
         if events & (select.POLLIN | _ENDED):
             self._receive()
         if _STDIN in ready and self._outcome is None:
@@ -282,40 +281,36 @@ class _Attachment:
             self._outcome = Outcome(error="the terminal was closed")
             return
         self._send_input(self._scanner.flush())
-        self._send(frames.encode(frames.STDIN_END))
+        self._send(frames.STDIN_END)
 
     def _detach(self) -> None:
         """End by the detach keys; what was typed before them still goes, as far as the monitor takes it at once."""
-        if self._to_monitor:
-            self._flush_to_monitor()
+        self._to_monitor(self._sender.flush)
         self._outcome = Outcome(detached=True)
 
     def _send_input(self, content: bytes) -> None:
         if content:
-            self._send(frames.encode(frames.STDIN, content))
+            self._send(frames.STDIN, content)
 
-    def _send(self, frame: bytes) -> None:
-        self._to_monitor += frame
-        self._flush_to_monitor()
+    def _send(self, kind: int, payload: bytes = b"") -> None:
+        self._to_monitor(lambda: self._sender.send(kind, payload))
 
-    def _flush_to_monitor(self) -> None:
+    def _to_monitor(self, send: Callable[[], None]) -> None:
+        if not self._sends:
+            return
         try:
-            while self._to_monitor and self._sends:
-                del self._to_monitor[: self._sock.send(self._to_monitor)]
-        except BlockingIOError:
-            pass  # the rest goes when the socket is writable
+            send()
         except (BrokenPipeError, ConnectionResetError):
             # The monitor takes no more, but what it sent before, EXIT above all, is still to be received.
             self._sends = self._reads_stdin = False
-        if not self._sends:
-            self._to_monitor.clear()
+            self._sender.pending.clear()
 
     def _send_size(self) -> None:
         from cli.terminal import window_size  # only with a terminal
 
         size = window_size()
         if size is not None:
-            self._send(frames.encode(frames.RESIZE, b'{"rows":%d,"columns":%d}' % size))
+            self._send(frames.RESIZE, b'{"rows":%d,"columns":%d}' % size)
 
     def _take_signals(self) -> None:
         for number in os.read(self._wake, _READ_SIZE):

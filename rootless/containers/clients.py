@@ -39,10 +39,9 @@ class _Client:
     """One connection."""
 
     def __init__(self, sock: socket) -> None:
-        sock.setblocking(False)
         self.sock = sock
+        self.sender = frames.Sender(sock)
         self.decoder = frames.Decoder()
-        self.backlog = bytearray()
         self.asked = False
         self.wants_output = False
         self.wants_exit = False
@@ -84,30 +83,29 @@ class Clients:
     def reply_to_starter(self, reply: dict[str, Any]) -> None:
         """Answer the request of the starter, the only client so far."""
         for client in list(self._clients):
-            self._send(client, frames.encode(frames.REPLY, json.dumps(reply).encode()))
-            self._watch(client)
+            self._send(client, frames.REPLY, json.dumps(reply).encode())
+            if client in self._clients:  # it may have been killed while the container was started
+                self._watch(client)
 
     def send_output(self, kind: int, content: bytes) -> None:
         """Send what the container wrote to every attached client."""
-        if any(client.wants_output for client in self._clients):
-            frame = frames.encode(kind, content)
-            for client in list(self._clients):
-                if client.wants_output:
-                    self._send(client, frame)
+        for client in list(self._clients):
+            if client.wants_output:
+                self._send(client, kind, content)
 
     @property
     def is_congested(self) -> bool:
         """Whether some attached client has not taken what it was sent yet."""
-        return any(len(client.backlog) > _CONGESTED and not client.closing for client in self._clients)
+        return any(len(client.sender.pending) > _CONGESTED and not client.closing for client in self._clients)
 
     def announce_end(self, exit_report: dict[str, Any]) -> None:
         """Tell all clients of the container's end, without waiting for slow ones; there is nothing more to come."""
-        frame = frames.encode(frames.EXIT, json.dumps(exit_report).encode())
+        report = json.dumps(exit_report).encode()
         for client in list(self._clients):
             if client.wants_exit:
-                self._send(client, frame)
+                self._send(client, frames.EXIT, report)
             client.closing, client.wants_output, client.wants_exit = True, False, False  # what a next start says is not for it
-            if client in self._clients and not client.backlog:
+            if client in self._clients and not client.sender.pending:
                 self._drop(client)
 
     def wait_until_gone(self) -> None:
@@ -123,7 +121,7 @@ class Clients:
                 self._watch(client)
 
     def _watch(self, client: _Client) -> None:
-        mask = (0 if client.paused else READABLE) | (WRITABLE if client.backlog else 0)
+        mask = (0 if client.paused else READABLE) | (WRITABLE if client.sender.pending else 0)
         self._loop.watch(client.sock.fileno(), mask, lambda events: self._on_events(client, events))
 
     def _on_events(self, client: _Client, events: int) -> None:
@@ -182,7 +180,7 @@ class Clients:
         else:
             reply = self._actions.on_request(request)
         if answer:
-            self._send(client, frames.encode(frames.REPLY, json.dumps(reply).encode()))
+            self._send(client, frames.REPLY, json.dumps(reply).encode())
 
     def _resize(self, size: Mapping[str, Any]) -> None:
         rows, columns = int(size["rows"]), int(size["columns"])
@@ -190,21 +188,24 @@ class Clients:
             raise frames.FrameError(f"no terminal has {rows} rows and {columns} columns")
         self._actions.on_resize(rows, columns)
 
-    def _send(self, client: _Client, content: bytes) -> None:
-        client.backlog += content
-        self._flush(client)
+    def _send(self, client: _Client, kind: int, payload: bytes) -> None:
+        had_backlog = bool(client.sender.pending)
+        try:
+            client.sender.send(kind, payload)
+        except (BrokenPipeError, ConnectionResetError):
+            self._drop(client)
+            return
+        if client.sender.pending and not had_backlog:
+            self._watch(client)
 
     def _flush(self, client: _Client) -> None:
         was_congested = self.is_congested
         try:
-            while client.backlog:
-                del client.backlog[: client.sock.send(client.backlog)]
-        except BlockingIOError:
-            pass  # the rest goes when the socket is writable
+            client.sender.flush()
         except (BrokenPipeError, ConnectionResetError):
             self._drop(client)
             return
-        if client.closing and not client.backlog:
+        if client.closing and not client.sender.pending:
             self._drop(client)
         else:
             self._watch(client)

@@ -11,12 +11,19 @@ The client speaks first, one REQUEST:
 
 REPLY is {}, or {"error": text, "kind": class in rootless.errors, "hint": text or null}. EXIT is {"status": n, "error": text}; after
 it the monitor closes.
-With a terminal all output is STDOUT. A client that breaks these rules is dropped; the container does not notice.
+With a terminal all output is STDOUT. How the bytes of a stream are cut into frames means nothing: a receiver takes what has come of
+one, and does not wait for the rest. A client that breaks these rules is dropped; the container does not notice.
 """
 
+import contextlib
 import struct
 from collections.abc import Iterator
-from typing import Final
+from typing import TYPE_CHECKING, Final
+
+from rootless.linux.sockets import SO_SNDBUF, SOL_SOCKET
+
+if TYPE_CHECKING:
+    from rootless.linux.sockets import socket
 
 REQUEST: Final = 0
 STDOUT: Final = 1
@@ -28,6 +35,9 @@ STDIN_END: Final = 6
 RESIZE: Final = 7
 
 MAX_PAYLOAD: Final = 1 << 20
+_STREAMS: Final = (STDOUT, STDERR, STDIN)
+_SEND_BUFFER: Final = 1 << 18
+"""Bytes, of which the kernel makes twice as much where net.core.wmem_max allows: its default holds less than one read brings."""
 _HEADER = struct.Struct(">BI")
 
 
@@ -40,29 +50,77 @@ def encode(kind: int, payload: bytes = b"") -> bytes:
     return _HEADER.pack(kind, len(payload)) + payload
 
 
+class Sender:
+    """Sends frames through a non-blocking socket, without a copy; what that does not take is kept for `flush`."""
+
+    def __init__(self, sock: "socket") -> None:
+        sock.setblocking(False)
+        sock.setsockopt(SOL_SOCKET, SO_SNDBUF, _SEND_BUFFER)
+        self._sock = sock
+        self.pending = bytearray()
+
+    def send(self, kind: int, payload: bytes = b"") -> None:
+        """Send a frame after what is pending. Raises `BrokenPipeError`, `ConnectionResetError`."""
+        header, sent = _HEADER.pack(kind, len(payload)), 0
+        if not self.pending:
+            with contextlib.suppress(BlockingIOError):  # all of it is kept
+                sent = self._sock.sendmsg((header, payload))
+        if sent < len(header) + len(payload):
+            self.pending += header[sent:]
+            self.pending += memoryview(payload)[max(sent - len(header), 0) :]
+
+    def flush(self) -> None:
+        """Send more of what is pending: the socket is writable. Raises as `send`."""
+        with contextlib.suppress(BlockingIOError):  # the rest goes when it is writable again
+            while self.pending:
+                del self.pending[: self._sock.send(self.pending)]
+
+
 class Decoder:
-    """Turns received bytes, however split, into frames."""
+    """Turns received bytes, however split, into frames. Those of streams come in pieces, as they are received."""
 
     def __init__(self) -> None:
-        self._buffer = bytearray()
+        self._rest = b""  # of a frame that is not whole
+        self._kind = 0
+        self._left = 0  # of a stream's frame, to be passed on as it comes
 
     @property
     def missing(self) -> int:
         """How many more bytes are needed to know, or to complete, the next frame."""
-        if len(self._buffer) < _HEADER.size:
-            return _HEADER.size - len(self._buffer)
-        return int(_HEADER.unpack_from(self._buffer)[1]) + _HEADER.size - len(self._buffer)
+        if self._left:
+            return self._left
+        if len(self._rest) < _HEADER.size:
+            return _HEADER.size - len(self._rest)
+        return int(_HEADER.unpack_from(self._rest)[1]) + _HEADER.size - len(self._rest)
 
     def feed(self, data: bytes) -> Iterator[tuple[int, bytes]]:
-        """Yield (kind, payload) of each frame that `data` completes. Raises `FrameError` for an oversized one."""
-        self._buffer += data
-        while len(self._buffer) >= _HEADER.size:
-            kind, length = _HEADER.unpack_from(self._buffer)
+        """Yield (kind, payload) of each frame that `data` completes, or of a stream begins or goes on with.
+
+        Raises `FrameError` for an oversized one.
+        """
+        if self._rest:
+            data, self._rest = self._rest + data, b""
+        position, size = 0, len(data)
+        while True:
+            if self._left:
+                piece = data[position : position + self._left]
+                if not piece:
+                    return
+                self._left -= len(piece)
+                position += len(piece)
+                yield self._kind, piece
+                continue
+            start = position + _HEADER.size
+            if size < start:
+                break
+            kind, length = _HEADER.unpack_from(data, position)
             if kind > RESIZE or length > MAX_PAYLOAD:
                 raise FrameError(f"frame of kind {kind} with {length} bytes")
-            end = _HEADER.size + length
-            if len(self._buffer) < end:
-                return
-            payload = bytes(self._buffer[_HEADER.size : end])
-            del self._buffer[:end]
-            yield kind, payload
+            if kind in _STREAMS:
+                self._kind, self._left, position = kind, length, start
+                continue
+            if size < start + length:
+                break
+            position = start + length
+            yield kind, data[start:position]
+        self._rest = data[position:]

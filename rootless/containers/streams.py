@@ -99,8 +99,11 @@ class Streams:
         """Pass input on; False when so much is waiting that no more should come until `Clients.resume_input`."""
         if self._input < 0 or self._input_ends:
             return True  # nobody reads it any more: as with a closed pipe
-        self._pending += content
-        self._flush_input()
+        if not self._pending:  # the usual case, without a copy
+            content = content[self._write_input(content) :]
+        if content:
+            self._pending += content
+            self._flush_input()
         return len(self._pending) < _MAX_INPUT
 
     def end_input(self) -> None:
@@ -129,30 +132,27 @@ class Streams:
             self._slave = -1
 
     def _watch_all(self) -> None:
+        """Wait for what the container writes, unless a client is congested, and for a terminal that takes more input."""
         assert self._clients is not None
-        mask = 0 if self._clients.is_congested else READABLE
+        readable = 0 if self._clients.is_congested else READABLE
         for descriptor in self._outputs:
-            self._watch(descriptor, mask)
-
-    def _watch(self, descriptor: int, mask: int) -> None:
-        if descriptor == self._terminal and self._pending:
-            mask |= WRITABLE
-        self._loop.watch(descriptor, mask, lambda events: self._on_events(descriptor, events))
+            mask = readable | (WRITABLE if descriptor == self._terminal and self._pending else 0)
+            if mask:
+                self._loop.watch(descriptor, mask, lambda events, one=descriptor: self._on_events(one, events))  # type: ignore[misc]
+            else:
+                self._loop.forget(descriptor)  # not a mask of 0, which would still report a hang-up again and again
 
     def _on_events(self, descriptor: int, events: int) -> None:
+        assert self._clients is not None
         if events & WRITABLE:
             self._flush_input()
-        if events & ~WRITABLE:
+        if events & ~WRITABLE and not self._clients.is_congested:
             self._pass_on(descriptor)
-            assert self._clients is not None
-            if self._clients.is_congested:
-                for output in self._outputs:
-                    self._pause(output)
+            self._pause_if_congested()
 
-    def _pause(self, descriptor: int) -> None:
-        self._loop.forget(descriptor)  # not a mask of 0, which would still report a hang-up again and again
-        if descriptor == self._terminal and self._pending:
-            self._watch(descriptor, 0)
+    def _pause_if_congested(self) -> None:
+        if self._clients is not None and self._clients.is_congested:
+            self._watch_all()
 
     def _pass_on(self, descriptor: int) -> bool:
         """Read once and deliver; False when there is nothing (more) to read."""
@@ -181,28 +181,31 @@ class Streams:
         if descriptor == self._terminal:
             self._terminal = self._input = -1
 
-    def _flush_input(self) -> None:
+    def _write_input(self, content: bytes | bytearray) -> int:
+        """Write what the container takes at once; returns how much that was: all, when it has closed its end."""
         try:
-            while self._pending:
-                del self._pending[: os.write(self._input, self._pending)]
+            return os.write(self._input, content)
         except BlockingIOError:
-            pass  # the rest goes when the container reads
-        except (BrokenPipeError, OSError) as error:
+            return 0  # the rest goes when the container reads
+        except OSError as error:
             if error.errno not in (errno.EPIPE, errno.EIO):
                 raise
-            self._pending.clear()
             if self._terminal < 0:
                 self._close_input()
-        if self._input < 0:
-            return
-        if not self._pending and self._input_ends:
-            self._close_input()
-        elif self._terminal >= 0:
-            self._watch(self._terminal, READABLE)
-        elif self._pending:
-            self._loop.watch(self._input, WRITABLE, lambda _events: self._flush_input())
-        else:
-            self._loop.forget(self._input)
+            return len(content)  # gone, as with a closed pipe
+
+    def _flush_input(self) -> None:
+        while self._pending and (written := self._write_input(self._pending)):
+            del self._pending[:written]
+        if self._terminal >= 0:
+            self._watch_all()
+        elif self._input >= 0:
+            if not self._pending and self._input_ends:
+                self._close_input()
+            elif self._pending:
+                self._loop.watch(self._input, WRITABLE, lambda _events: self._flush_input())
+            else:
+                self._loop.forget(self._input)
         if len(self._pending) < _MAX_INPUT and self._clients is not None:
             self._clients.resume_input()
 

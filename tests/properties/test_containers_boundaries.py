@@ -5,7 +5,7 @@ import json
 import os
 import socket as sockets
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from hypothesis import example, given, settings
@@ -33,12 +33,24 @@ def pieces(content: bytes, sizes: list[int]) -> Iterator[bytes]:
         position, number = position + size, number + 1
 
 
+def joined(received: Iterable[tuple[int, bytes]]) -> list[tuple[int, bytes]]:
+    """Put the pieces of a stream together that follow each other, since how they are cut means nothing."""
+    found: list[tuple[int, bytes]] = []
+    for kind, payload in received:
+        is_stream = kind in (frames.STDOUT, frames.STDERR, frames.STDIN)
+        if is_stream and found and found[-1][0] == kind:
+            found[-1] = (kind, found[-1][1] + payload)
+        elif payload or not is_stream:
+            found.append((kind, payload))
+    return found
+
+
 @given(FRAMES, CUTS)
 @UNHURRIED
 def test_frames_arrive_however_they_are_cut(sent: list[tuple[int, bytes]], sizes: list[int]) -> None:
     decoder = frames.Decoder()
     stream = b"".join(frames.encode(kind, payload) for kind, payload in sent)
-    assert [frame for piece in pieces(stream, sizes) for frame in decoder.feed(piece)] == sent
+    assert joined(frame for piece in pieces(stream, sizes) for frame in decoder.feed(piece)) == joined(sent)
 
 
 @given(FRAMES, CUTS)
@@ -55,7 +67,7 @@ def test_missing_never_asks_for_more_than_the_next_frame(sent: list[tuple[int, b
         assert len(new) <= 1
         received += new
         position += step
-    assert received == sent
+    assert joined(received) == joined(sent)
 
 
 @given(st.binary(max_size=2000), CUTS)
