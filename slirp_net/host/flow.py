@@ -16,7 +16,8 @@ them; so a slow container stops the reading, and the kernel closes the window of
 
 The socket is watched edge-triggered: `_readable` and `_writable` remember the last edge until a call has come back empty-handed. A
 read that gets less than it asks for has emptied the socket (epoll(7)), or has stopped before an urgent byte, or before the end,
-which `_ending` tells. There is no reading on in the first case: a byte that comes meanwhile could be urgent, and nothing would say so.
+which `_ending` tells. There is no reading on in the first case: a byte that comes meanwhile could be urgent, and nothing would
+say so.
 """
 
 from __future__ import annotations
