@@ -1,7 +1,7 @@
 """The entries of a container's log, whichever driver wrote them, and how they are shown."""
 
 import json
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Final, NamedTuple
 
 from cli.durations import parse_rfc3339
@@ -48,9 +48,13 @@ def _parse(line: bytes) -> Entry:
     if not line.startswith(b"{"):
         return _parse_cri(line)
     document = json.loads(line)
-    attributes = document.get("attrs") or {}
-    details = ",".join(f"{name}={attributes[name]}" for name in sorted(attributes))
-    return Entry(str(document["log"]), str(document["stream"]), str(document["time"]), details)
+    attributes = document.get("attrs")
+    return Entry(str(document["log"]), str(document["stream"]), str(document["time"]), details_of(attributes) if attributes else "")
+
+
+def details_of(attributes: Mapping[str, str]) -> str:
+    """Return what --details shows of the attributes of an entry."""
+    return ",".join(f"{name}={attributes[name]}" for name in sorted(attributes))
 
 
 def _parse_cri(line: bytes) -> Entry:

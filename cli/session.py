@@ -4,7 +4,7 @@ import os
 
 from cli.complaints import complain
 from rootless import errors, events
-from rootless.containers.documents import Document
+from rootless.containers.documents import PASSTHROUGH, Document, log_driver_of
 from rootless.containers.lifecycle import Running, kill
 from rootless.containers.requests import ask
 from rootless.errors import InvalidInput
@@ -74,7 +74,7 @@ def attach_to(
         _tell(document, "attach")
     outcome = attach(
         running.sock,
-        stdin=interactive,
+        stdin=interactive and (document is None or log_driver_of(document) != PASSTHROUGH),
         tty=terminal,
         begins=begins,
         detach_keys=detach_keys or "ctrl-p,ctrl-q",

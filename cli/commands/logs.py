@@ -1,26 +1,34 @@
 """`rl logs`: show what containers wrote."""
 
+import itertools
 import os
 import time
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 import click
 
 from cli.complaints import complain
-from cli.log_entries import Entry, Selection, entries, to_bytes
+from cli.log_entries import Entry, Selection, details_of, entries, to_bytes
 from cli.log_reader import LogReader
 from cli.several import for_each, report
-from rootless.containers.documents import Document
+from rootless.containers.documents import Document, log_driver_of
 from rootless.containers.store import ContainerStore, is_of_this_node
 from rootless.errors import InUse, InvalidInput, RlError
 from rootless.linux.process import ProcessId, open_pidfd
 from rootless.locations import from_environment
 
 _DESCRIPTORS = {"stdout": 1, "stderr": 2}
+_COLORS = ("\33[37m", "\33[31m", "\33[33m", "\33[34m", "\33[35m", "\33[36m", "\33[32m")
+_NO_COLOR = "\33[0m"
+_UNREADABLE = {
+    "none": "its log driver is none: rl attach shows output",
+    "passthrough": "its log driver is passthrough: its output goes where that of the command went which started it",
+}
 
 
 @click.command()
+@click.option("--color", is_flag=True, help="Give the lines of each container a color of their own.")
 @click.option("--details", is_flag=True, help="Show the tag, labels and variables that --log-opt names.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what the container writes, until it ends.")
 @click.option("--names", is_flag=True, help="Show the container's name before each line.")
@@ -32,6 +40,7 @@ _DESCRIPTORS = {"stdout": 1, "stderr": 2}
 def command(
     *,
     containers: tuple[str, ...],
+    color: bool,
     details: bool,
     follow: bool,
     names: bool,
@@ -42,13 +51,14 @@ def command(
 ) -> int:
     """Show what containers wrote to their standard output and error."""
     selection = Selection(_tail(tail), _time(since), _time(until))
-    form = _Form(timestamps, details, names or len(containers) > 1)
+    colors = dict(zip(containers, itertools.cycle(_COLORS), strict=False)) if color else {}
+    form = _Form(timestamps, details, names or len(containers) > 1, colors)
     if follow and len(containers) > 1:
         return _follow_all(containers, selection, form)
 
     def show(name: str) -> None:
         document = ContainerStore(from_environment(os.environ, os.geteuid())).find(name)
-        _show(document, selection, form, follow=follow)
+        _show(document, selection, form.of(name), follow=follow)
 
     return for_each(containers, show)
 
@@ -59,6 +69,12 @@ class _Form(NamedTuple):
     timestamps: bool
     details: bool
     names: bool
+    colors: Mapping[str, str]
+    color: str = ""
+
+    def of(self, name: str) -> "_Form":
+        """Return the form of one container's entries, by the name that the user gave."""
+        return self._replace(color=self.colors.get(name, ""))
 
 
 def _follow_all(containers: tuple[str, ...], selection: Selection, form: _Form) -> int:
@@ -70,7 +86,7 @@ def _follow_all(containers: tuple[str, ...], selection: Selection, form: _Form) 
             status = 1
             try:
                 document = ContainerStore(from_environment(os.environ, os.geteuid())).find(name)
-                _show(document, selection, form, follow=True)
+                _show(document, selection, form.of(name), follow=True)
                 status = 0
             except (RlError, OSError) as error:
                 report(error)
@@ -98,9 +114,26 @@ def _time(text: str | None) -> int | None:
 
 
 def _show(document: Document, selection: Selection, form: _Form, *, follow: bool) -> None:
-    if (document["HostConfig"].get("LogConfig") or {}).get("Type") == "none":
-        raise InvalidInput("configured logging driver does not support reading", "its log driver is none: rl attach shows output")
+    driver = log_driver_of(document)
+    if driver in _UNREADABLE:
+        raise InvalidInput("configured logging driver does not support reading", _UNREADABLE[driver])
     pidfd = _monitor(document) if follow else None  # before reading: no line can slip between
+    blocks = _of_journal(document, selection, pidfd) if driver == "journald" else _of_files(document, selection, pidfd)
+    prefix = f"{document['Name'].lstrip('/')} " if form.names else ""
+    for found in blocks:
+        _write(found, form, prefix)
+
+
+def _of_journal(document: Document, selection: Selection, pidfd: int | None) -> Iterator[Iterable[Entry]]:
+    from cli.journal_reader import JournalReader  # rare
+    from rootless.containers.log_drivers import attributes_of
+
+    folder = ContainerStore(from_environment(os.environ, os.geteuid())).folder(document["Id"])
+    reader = JournalReader(folder, document["Id"], selection, details_of(attributes_of(document)))
+    return reader.read() if pidfd is None else reader.follow(pidfd)
+
+
+def _of_files(document: Document, selection: Selection, pidfd: int | None) -> Iterator[Iterable[Entry]]:
     try:
         reader = LogReader(document["LogPath"])
     except FileNotFoundError:
@@ -108,12 +141,11 @@ def _show(document: Document, selection: Selection, form: _Form, *, follow: bool
     if selection.tail is not None:
         reader.seek_tail(selection.tail)
     blocks = reader.blocks() if pidfd is None else reader.follow(document["LogPath"], pidfd)
-    prefix = f"{document['Name'].lstrip('/')} " if form.names else ""
     for lines in blocks:
         if reader.lost:
             reader.lost = False
             complain("lines are missing: the log was rotated faster than it was read", kind="warning")
-        _write(entries(lines, selection), form, prefix)
+        yield entries(lines, selection)
     reader.close()
 
 
@@ -136,7 +168,7 @@ def _write(found: Iterable[Entry], form: _Form, prefix: str) -> None:
 
 def _joined(found: Iterable[Entry], form: _Form, prefix: str) -> Iterator[tuple[str, str]]:
     current, texts = "", [""]
-    is_plain = not (prefix or form.timestamps or form.details)
+    is_plain = not (prefix or form.timestamps or form.details or form.color)
     for entry in found:
         if entry.stream != current:
             yield current, "".join(texts)
@@ -148,4 +180,8 @@ def _joined(found: Iterable[Entry], form: _Form, prefix: str) -> Iterator[tuple[
 def _shown(entry: Entry, form: _Form, prefix: str) -> str:
     time_stamp = f"{entry.time} " if form.timestamps else ""
     details = f"{entry.details} " if form.details else ""
-    return f"{prefix}{time_stamp}{details}{entry.log}"
+    text = f"{prefix}{time_stamp}{details}{entry.log}"
+    if form.color:
+        end = "\n" if text.endswith("\n") else ""
+        return f"{form.color}{text.removesuffix(end)}{_NO_COLOR}{end}"
+    return text

@@ -23,6 +23,7 @@ def command(*, image: str, command: tuple[str, ...], detach: bool, detach_keys: 
     wanted = to_create_options(command, options)._replace(attach=not detach)
     require_terminal(tty=wanted.terminal, interactive=wanted.interactive, detached=detach)
     check_detach_keys(detach_keys)
+    lifecycle.refuse_terminal(wanted.log_driver or "")
     make_private_folder(locations.runtime_dir)
     warn_about_maps()
     found, image_name = image_for_container.find(locations, image, wanted)

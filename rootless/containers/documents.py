@@ -84,6 +84,8 @@ class Document(TypedDict):
 
 
 INITIALIZED: Final = "initialized"  # Podman's word
+PASSTHROUGH: Final = "passthrough"
+"""The log driver with which a container has the standard streams of the command that starts it."""
 NEVER = "0001-01-01T00:00:00Z"
 FILE = "container.json"
 _READ_TRIES = 20
@@ -178,6 +180,11 @@ def set_initialized(state: State, pid: int) -> None:
     """Note that init waits for the start (`rl init`): inside the engine that counts as running."""
     set_running(state, pid, NEVER)
     state["Status"] = INITIALIZED
+
+
+def log_driver_of(document: Document) -> str:
+    """Return the name of a container's log driver."""
+    return str((document["HostConfig"].get("LogConfig") or {}).get("Type", "json-file"))
 
 
 def has_begun(state: State) -> bool:

@@ -1,6 +1,7 @@
 """What is done to existing containers: start, stop, kill, wait, remove. Signals go straight to init; no monitor is asked."""
 
 import contextlib
+import os
 import signal
 import time
 from collections.abc import Callable, Iterator
@@ -11,7 +12,7 @@ from rootless.containers import documents, endpoint, frames
 from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
 from rootless.containers.store import ContainerStore, is_of_this_node
-from rootless.errors import DamagedRecord, InUse, NoSuchObject, RlError
+from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject, RlError
 from rootless.linux.process import ProcessId, send_signal, wait_for_end
 from rootless.linux.sockets import socket, stream_pair
 from rootless.locations import Locations
@@ -46,9 +47,11 @@ def begin(
 ) -> Running:
     """Fork the monitor of a created or exited container, whose lock it takes over; the caller speaks `frames` with it.
 
-    A `standby` becomes the monitor, if it lives. With `holds` the container is made, and its init waits for `let_go`.
+    A `standby` becomes the monitor, if it lives, unless the container is to get our standard streams, which it has let go.
+    With `holds` the container is made, and its init waits for `let_go`.
     """
-    if standby is not None and standby.hand_over(locations, document, lock, console_size):
+    has_our_streams = documents.log_driver_of(document) == documents.PASSTHROUGH
+    if standby is not None and not has_our_streams and standby.hand_over(locations, document, lock, console_size):
         lock.release()
         return Running(standby.sock, standby.pid)
     from rootless.containers.monitor_process import fork_monitor  # 15 ms that stop, kill, wait and rm need not pay
@@ -72,6 +75,11 @@ def begin_existing(
 
     with signals_held():
         document, lock = _take(locations, name_or_id, _TIDYING_SECONDS, refuse)
+        try:
+            refuse_terminal(documents.log_driver_of(document))
+        except InvalidInput:
+            lock.release()
+            raise
         return document, begin(locations, document, lock, console_size, holds=holds)
 
 
@@ -330,6 +338,11 @@ def remove(locations: Locations, name_or_id: str, *, force: bool = False, volume
 def attach(locations: Locations, document: Document) -> socket:
     """Return a connection to a running container's monitor, to speak `frames` with. Raises `InUse` when it is not running."""
     refuse_foreign(document)
+    if documents.log_driver_of(document) == documents.PASSTHROUGH:
+        raise InvalidInput(
+            f"cannot attach to container {document['Id'][:12]}: its log driver is passthrough",
+            "it has the standard streams of the command that started it",
+        )
     monitor = document["Rl"]["Monitor"]
     if not document["State"]["Running"] or monitor is None:
         raise InUse(f"cannot attach to container {document['Id'][:12]}: it is not running", "start it first: rl start")
@@ -340,6 +353,15 @@ def attach(locations: Locations, document: Document) -> socket:
         if store.find(document["Id"])["State"]["Running"]:
             raise
         return attach(locations, store.find(document["Id"]))  # it has ended meanwhile
+
+
+def refuse_terminal(log_driver: str) -> None:
+    """Raise `InvalidInput` where the container would get our terminal: it could type there, and outlives us."""
+    if log_driver == documents.PASSTHROUGH and any(os.isatty(stream) for stream in range(3)):
+        raise InvalidInput(
+            "the log driver passthrough cannot be used on a terminal",
+            "it is for units and scripts; redirect input, output and errors",
+        )
 
 
 def refuse_foreign(document: Document) -> None:

@@ -19,9 +19,7 @@ from json.encoder import encode_basestring_ascii
 from typing import Final, NamedTuple
 
 from rootless.containers import clock
-
-_MAX_PARTIAL: Final = 16 << 10
-"""Bytes of a line without end that become an entry of their own, as in Docker."""
+from rootless.containers.log_lines import Lines
 
 Encoder = Callable[[str, str, bytes], bytes]
 """Returns the entries for time, stream and lines, of which the last may be without its line feed. Each is one line, whose end is
@@ -82,7 +80,7 @@ def encode_cri(time: str, stream: str, lines: bytes) -> bytes:
 
 
 class LogFile:
-    """Appends entries; lines of a stream are put together from the pieces in which they arrive."""
+    """Appends entries."""
 
     def __init__(self, path: str, encode: Encoder | None = None, rotation: Rotation = Rotation()) -> None:  # noqa: B008 - immutable
         self._path = path
@@ -90,26 +88,18 @@ class LogFile:
         self._rotation = rotation
         self._descriptor = self._open(path)
         self._size = os.fstat(self._descriptor).st_size
-        self._partial = {"stdout": b"", "stderr": b""}
+        self._lines = Lines()
         self._lost = ""
         self._compressing = 0
 
     def write(self, stream: str, content: bytes) -> None:
         """Log what a stream wrote; an unfinished line is kept for later."""
-        if self._partial[stream]:
-            content = self._partial[stream] + content
-            self._partial[stream] = b""
-        end = content.rfind(b"\n") + 1
-        if len(content) - end < _MAX_PARTIAL:
-            content, self._partial[stream] = content[:end], content[end:]
-        self._append(stream, content)
+        self._append(stream, self._lines.take(stream, content))
 
     def flush(self) -> None:
         """Log the unfinished lines as they are."""
-        for stream, line in self._partial.items():
-            if line:
-                self._append(stream, line)
-                self._partial[stream] = b""
+        for stream, line in self._lines.take_rest():
+            self._append(stream, line)
 
     def _open(self, path: str) -> int:
         return os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)

@@ -40,13 +40,20 @@ class Monitor:
     """The runs of one container; `Surroundings` of each."""
 
     def __init__(
-        self, locations: Locations, document: Document, lock: ContainerLock, errors: int, *, holds: bool = False
+        self,
+        locations: Locations,
+        document: Document,
+        lock: ContainerLock,
+        errors: int,
+        *,
+        holds: bool = False,
+        passed: tuple[int, int, int] | None = None,
     ) -> None:
         self.locations = locations
         self.document = document
         self.errors = errors
         self.log: Log | None = None
-        self.passed: tuple[int, int, int] | None = None
+        self.passed = passed
         self._lock = lock
         self._store = ContainerStore(locations)
         self._folder = self._store.folder(document["Id"])
@@ -109,7 +116,7 @@ class Monitor:
     def _start(self, console_size: tuple[int, int] | None) -> None:
         run = self._run
         if self.log is None:
-            self.log = open_log(self.document)
+            self.log = open_log(self.document, self._folder, self.loop)
         init = run.create(console_size)
         if not self._is_reachable:
             self._endpoint.open(self._note_moved)

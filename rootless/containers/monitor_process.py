@@ -1,10 +1,11 @@
 """The process of a monitor: forked from the command that starts a container, cut off from its session, streams and signals."""
 
+import fcntl
 import os
 import signal
 from typing import Final, NoReturn
 
-from rootless.containers.documents import Document
+from rootless.containers.documents import PASSTHROUGH, Document, log_driver_of
 from rootless.containers.engine_log import log_failure
 from rootless.containers.lock import ContainerLock
 from rootless.containers.monitor import Monitor
@@ -54,8 +55,9 @@ def be_monitor(
         _settle_signals()
         os.umask(0o022)  # the container's name files and mount points are for all of its users
         close_all_except({0, 1, 2, starter.fileno(), *({lock.descriptor} if lock.descriptor >= 0 else ())})
+        passed = _keep_streams(document) if log_driver_of(document) == PASSTHROUGH else None
         errors = _redirect_streams(f"{locations.containers}/{document['Id']}/{_ENGINE_LOG}")
-        Monitor(locations, document, lock, errors, holds=holds).run(starter, console_size)
+        Monitor(locations, document, lock, errors, holds=holds, passed=passed).run(starter, console_size)
         status = 0
     except Exception as error:  # our last chance to tell
         log_failure(error)
@@ -70,6 +72,13 @@ def _settle_signals() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
     signal.set_wakeup_fd(-1)
     signal.pthread_sigmask(signal.SIG_SETMASK, ())
+
+
+def _keep_streams(document: Document) -> tuple[int, int, int]:
+    """Return copies of the starter's standard streams, which the container gets; no input (-1) unless it wants some."""
+    first = 3  # beside the standard streams
+    given = fcntl.fcntl(0, fcntl.F_DUPFD_CLOEXEC, first) if document["Config"]["OpenStdin"] else -1
+    return given, fcntl.fcntl(1, fcntl.F_DUPFD_CLOEXEC, first), fcntl.fcntl(2, fcntl.F_DUPFD_CLOEXEC, first)
 
 
 def _redirect_streams(path: str) -> int:

@@ -18,6 +18,7 @@ from _socket import (
     SO_ERROR,
     SO_SNDBUF,
     SOCK_CLOEXEC,
+    SOCK_DGRAM,
     SOCK_NONBLOCK,
     SOCK_SEQPACKET,
     SOCK_STREAM,
@@ -28,7 +29,8 @@ from _socket import (
 from collections.abc import Sequence
 
 __all__ = [
-    "AF_UNIX", "SHUT_WR", "SOCK_CLOEXEC", "SOCK_NONBLOCK", "SOCK_SEQPACKET", "SOCK_STREAM", "SOL_SOCKET", "SO_ERROR", "SO_SNDBUF",
+    "AF_UNIX", "SHUT_WR", "SOCK_CLOEXEC", "SOCK_DGRAM", "SOCK_NONBLOCK", "SOCK_SEQPACKET", "SOCK_STREAM", "SOL_SOCKET", "SO_ERROR",
+    "SO_SNDBUF",
     "packet_pair", "receive_packet", "send_packet", "socket", "stream_pair",
     "listen_at", "connect_to", "accept_from", "accept_packets", "receive_descriptor",
 ]  # fmt: skip

@@ -56,7 +56,6 @@ def test_drivers(engine: Engine) -> None:
     assert engine.rl("logs", "local").stdout == "out\n"
     for refused in (
         ("--log-driver", "syslog"),
-        ("--log-driver", "journald"),
         ("--log-opt", "max-size=x"),
         ("--log-opt", "max-file=2"),
         ("--log-opt", "compress=true"),
