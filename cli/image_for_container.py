@@ -6,6 +6,7 @@ import sys
 from rootless.containers.options import CreateOptions
 from rootless.errors import NoSuchObject, RegistryError
 from rootless.images import transports
+from rootless.images.config import ContainerDefaults, container_defaults
 from rootless.images.store import Image, ImageStore
 from rootless.locations import Locations
 
@@ -27,6 +28,12 @@ def find(locations: Locations, name: str, options: CreateOptions) -> tuple[Image
     if found is not None and options.pull in ("missing", "never"):
         return found, name
     return _pull(locations, name, options, found), name
+
+
+def config_of(locations: Locations, image_id: str) -> ContainerDefaults | None:
+    """Return what an image says of its containers; None where it is gone."""
+    found = ImageStore(locations).find(image_id)
+    return None if found is None else container_defaults(found.config)
 
 
 def _pull(locations: Locations, name: str, options: CreateOptions, found: Image | None) -> Image:

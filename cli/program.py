@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # verb -> module under cli.commands; each module's `command` is the click command.
 VERBS = {
     "attach": "attach",
+    "clone": "clone",
     "commit": "commit",
     "completion": "completion",
     "container": "container",
@@ -75,7 +76,7 @@ VERBS = {
 }
 
 # Verbs that put processes into containers.
-_ENTERING = frozenset({"build", "container", "exec", "healthcheck", "init", "restart", "run", "start"})
+_ENTERING = frozenset({"build", "clone", "container", "exec", "healthcheck", "init", "restart", "run", "start"})
 
 _OS_HINTS = {
     errno.ENOSPC: "free some space, or use another data root: --root DIR or RL_ROOT",

@@ -6,6 +6,7 @@ from cli.lazy_group import LazyGroup
 
 _VERBS = {
     "attach": "attach",
+    "clone": "clone",
     "commit": "commit",
     "cp": "cp",
     "create": "create",

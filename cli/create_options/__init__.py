@@ -4,6 +4,7 @@ A module of a concern has `OPTIONS`, click's decorators in the order in which th
 given into the `CreateOptions`. `_CONCERNS` below lists them; nothing else needs to know a new option of a concern.
 """
 
+import os
 from collections.abc import Callable
 from typing import Any, Final, Protocol
 
@@ -54,6 +55,11 @@ _CONCERNS: Final[tuple[_Concern, ...]] = (
     runtime,
 )
 
+_RESOLVED: Final = frozenset(
+    {"environment", "env_files", "env_host", "env_merge", "unsetenv", "unsetenv_all", "labels", "label_files"}
+)
+"""Options whose meaning is in the record's Config, which is what another container like it gets."""
+
 # -h is the host name, as in Docker; what follows the image belongs to the container.
 CONTEXT: Final = {"help_option_names": ["--help"], "allow_interspersed_args": False}
 """The context settings of a command that takes these options."""
@@ -74,4 +80,18 @@ def to_create_options(command: tuple[str, ...], values: dict[str, object]) -> Cr
     options, given = CreateOptions(arguments=command), Given(values)
     for concern in _CONCERNS:
         options = concern.apply(options, given)
-    return options
+    return options._replace(given=_kept(command, values))
+
+
+def _kept(command: tuple[str, ...], values: dict[str, object]) -> dict[str, object]:
+    """Return what the record keeps of the command line (see `again`)."""
+    options = {
+        name: value
+        for name, value in values.items()
+        if value is not None and value is not False and value != () and name not in _RESOLVED
+    }
+    try:
+        folder = os.getcwd()
+    except FileNotFoundError:  # it was removed
+        folder = ""
+    return {"Folder": folder, "Command": command, "Options": options}

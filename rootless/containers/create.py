@@ -164,6 +164,7 @@ def _document(
             StoppedByUser=False,
             PidFile=os.path.abspath(options.pid_file) if options.pid_file else "",
             ByRun=True,
+            Given=options.given,
         ),
     )
 

@@ -51,6 +51,7 @@ class Own(TypedDict):
     StoppedByUser: bool  # and not started again since: `unless-stopped` leaves it so
     PidFile: str  # "" for none
     ByRun: bool  # made to be started at once: with --rm it goes also when it never came to that
+    Given: dict[str, Any] | None  # see `CreateOptions.given`
     # Only where a container has such.
     AnonymousVolumes: NotRequired[list[str]]  # they go with it
     MountedImages: NotRequired[list[dict[str, Any]]]  # Id, LayerKeys

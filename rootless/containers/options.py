@@ -62,6 +62,7 @@ class CreateOptions(NamedTuple):
     merged_environment: tuple[str, ...] = ()  # NAME=VALUE with ${NAME}, over the image's
     log_driver: str | None = None
     log_options: tuple[tuple[str, str], ...] = ()
+    given: dict[str, Any] | None = None  # Folder, Options, Command: the command line that all this comes from
 
     def with_fields(self, host_config: Mapping[str, Any], config: Mapping[str, Any] = MappingProxyType({})) -> "CreateOptions":
         """Return the options with more fields of the record's HostConfig and Config."""
