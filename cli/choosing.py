@@ -18,6 +18,19 @@ class Chosen(NamedTuple):
     also: Callable[[Document], bool] = lambda _document: True
 
 
+def read_ids(paths: tuple[str, ...]) -> tuple[str, ...]:
+    """Return what is in files of `--cidfile`. Raises `InvalidInput`."""
+    return tuple(_read_id(path) for path in paths)
+
+
+def _read_id(path: str) -> str:
+    try:
+        with open(path, encoding="ascii") as file:
+            return file.read().strip()
+    except (OSError, UnicodeDecodeError) as error:
+        raise InvalidInput(f"cannot read the container ID file {path}: {error}") from None
+
+
 def choose(locations: Locations, names: tuple[str, ...], chosen: Chosen) -> list[str]:
     """Return the names. Raises `InvalidInput` when neither names nor --all or --filter were given, or both."""
     if not (chosen.take_all or chosen.filters):

@@ -1,6 +1,9 @@
 """What `run`, `start`, `exec` and `attach` share: the command's side of a started container."""
 
 import os
+from typing import Final
+
+import click
 
 from cli.complaints import complain
 from rootless import errors, events
@@ -10,6 +13,8 @@ from rootless.containers.requests import ask
 from rootless.errors import InvalidInput
 from rootless.locations import from_environment
 from rootless.namespaces.idmap import default_maps
+
+SIG_PROXY: Final = click.option("--sig-proxy/--no-sig-proxy", default=True, help="Pass signals to the container (default: true).")
 
 
 class NoTerminal(InvalidInput):
@@ -62,10 +67,12 @@ def attach_to(
     terminal: bool,
     interactive: bool,
     begins: bool = False,
+    forwards: bool = True,
 ) -> int:
     """Be attached to a container, or to a command in it, until the end or until the user detaches; returns the exit status.
 
-    Signals are forwarded to the init of the container with that `document`; None: they mean this command. With `begins` a container
+    Signals are forwarded to the init of the container with that `document`, unless `forwards` says else; None: they mean this
+    command. With `begins` a container
     that waits for its start begins once we are attached.
     """
     from cli.attachment import attach  # a detached start does without
@@ -78,7 +85,7 @@ def attach_to(
         tty=terminal,
         begins=begins,
         detach_keys=detach_keys or "ctrl-p,ctrl-q",
-        forward_signal=None if document is None else lambda number: _forward(document, number),
+        forward_signal=None if document is None or not forwards else lambda number: _forward(document, number),
     )
     if outcome.detached and document is not None:
         _tell(document, "detach")

@@ -13,22 +13,25 @@ _BOOLEANS = {"1": True, "t": True, "true": True, "0": False, "f": False, "false"
 class GoFlags(click.Command):
     """A command whose on/off options may have a value."""
 
-    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
-        """Take `--human=false` and the like, as Go's flags do: click's on/off options have no value."""
-        options = [one for one in self.params if isinstance(one, click.Option) and one.is_flag]
-        names = {name: option for option in options for name in option.opts}
-        rewritten: list[str] = []
-        for position, argument in enumerate(args):
-            if argument == "--":
-                rewritten += args[position:]
-                break
-            name, separator, value = argument.partition("=")
-            wanted = _BOOLEANS.get(value.lower()) if separator else None
-            if name in names and wanted is not None:
-                rewritten += [name] if wanted else names[name].secondary_opts[:1]
-            else:
-                rewritten.append(argument)
-        return super().parse_args(ctx, rewritten)
+    def make_parser(self, ctx: click.Context) -> Any:
+        """Return click's parser, which takes `--rm=true`, `--human=false` and the like, as Go's flags do.
+
+        click's own on/off options have no value, and it has no public place to change that.
+        """
+        parser: Any = super().make_parser(ctx)
+        match = parser._match_long_opt
+
+        def match_with_value(name: str, text: str | None, state: Any) -> None:
+            option = parser._long_opt.get(name) or parser._short_opt.get(name)
+            value = None if text is None else _BOOLEANS.get(text.lower())
+            if option is None or option.takes_value or value is None:
+                match(name, text, state)
+                return
+            state.opts[option.dest] = value == option.const  # not, where the name is that of `off`
+            state.order.append(option.obj)
+
+        parser._match_long_opt = match_with_value
+        return parser
 
 
 class Verb(GoFlags):

@@ -4,8 +4,9 @@ import os
 
 import click
 
-from cli.session import attach_to, check_detach_keys
+from cli.session import SIG_PROXY, attach_to, check_detach_keys
 from cli.several import report
+from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.lifecycle import Running
 from rootless.containers.store import ContainerStore
@@ -13,11 +14,12 @@ from rootless.errors import RlError
 from rootless.locations import from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--detach-keys", metavar="KEYS", help="The keys that detach (default: ctrl-p,ctrl-q).")
+@SIG_PROXY
 @click.option("--no-stdin", is_flag=True, help="Do not send standard input.")
 @click.argument("container")
-def command(*, container: str, detach_keys: str | None, no_stdin: bool) -> int:
+def command(*, container: str, detach_keys: str | None, no_stdin: bool, sig_proxy: bool) -> int:
     """Show what CONTAINER writes from now on, and send it what is typed; its exit status is this command's."""
     check_detach_keys(detach_keys)
     locations = from_environment(os.environ, os.geteuid())
@@ -35,4 +37,5 @@ def command(*, container: str, detach_keys: str | None, no_stdin: bool) -> int:
         detach_keys,
         terminal=bool(config["Tty"]),
         interactive=bool(config["OpenStdin"]) and not no_stdin,
+        forwards=sig_proxy,
     )

@@ -4,9 +4,10 @@ import click
 
 from cli import completion
 from cli.tables import emit
+from cli.verb import GoFlags
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.argument("shell", metavar="bash|zsh|fish")
 @click.pass_context
 def command(context: click.Context, /, *, shell: str) -> None:

@@ -4,12 +4,13 @@ import os
 
 import click
 
+from cli.verb import GoFlags
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput, NoSuchObject
 from rootless.locations import from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.argument("container", metavar="CONTAINER")
 def command(*, container: str) -> int:
     """Exit with 0 where there is such a container, with 1 where there is none."""

@@ -3,9 +3,10 @@
 import click
 
 from cli.commands.inspect import show
+from cli.verb import GoFlags
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
 @click.option("-s", "--size", is_flag=True, help="Show how much disk they take, too.")
 @click.argument("names", nargs=-1, required=True, metavar="CONTAINER…")

@@ -8,12 +8,13 @@ from cli import image_for_container
 from cli.create_options import CONTEXT, takes_create_options, to_create_options
 from cli.session import warn_about_maps
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.create import create
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=GoFlags, context_settings=CONTEXT)
 @takes_create_options
 def command(*, image: str, command: tuple[str, ...], **options: object) -> None:
     """Make a container from IMAGE for COMMAND, and print its ID; `rl start` starts it."""

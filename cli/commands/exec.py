@@ -5,6 +5,7 @@ import os
 import click
 
 from cli.session import attach_to, check_detach_keys, console_size_of_stdin, detached_start, require_terminal
+from cli.verb import GoFlags
 from rootless.containers import execute
 from rootless.containers.environment import read_env_file, resolve_environment
 from rootless.containers.execute import ExecOptions
@@ -16,7 +17,7 @@ from rootless.locations import from_environment
 _FIRST_PRESERVED = 3  # sd_listen_fds(3) counts from there, too
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(cls=GoFlags, context_settings={"allow_interspersed_args": False})
 @click.option("-i", "--interactive", is_flag=True, help="Keep standard input open.")
 @click.option("-t", "--tty", is_flag=True, help="Give the command a terminal.")
 @click.option("-d", "--detach", is_flag=True, help="Run the command in the background.")

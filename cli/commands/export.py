@@ -5,13 +5,14 @@ import sys
 
 import click
 
+from cli.verb import GoFlags
 from rootless.containers.export import export
 from rootless.errors import InvalidInput
 from rootless.images.output_file import replaced
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-o", "--output", metavar="FILE", help="Write to this file instead of standard output.")
 @click.argument("container")
 def command(*, container: str, output: str | None) -> None:

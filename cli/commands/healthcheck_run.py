@@ -5,13 +5,14 @@ import os
 import click
 
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.containers import health, health_probe, requests
 from rootless.containers.store import ContainerStore
 from rootless.errors import InUse, InvalidInput
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.argument("container")
 def command(*, container: str) -> int:
     """Run CONTAINER's health check once; exits with 0 when it succeeds, 1 when it fails, and says then how the container is."""

@@ -4,12 +4,13 @@ import os
 
 import click
 
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput
 from rootless.images.store import ImageStore
 from rootless.locations import from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.argument("image", metavar="IMAGE")
 def command(*, image: str) -> int:
     """Exit with 0 where the image is in the store, with 1 where it is not."""

@@ -6,11 +6,12 @@ import sys
 import click
 
 from cli.passphrase import new_passphrase
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput
 from rootless.images.trust.keys import generate
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--output-key-prefix", "prefix", default="cosign", metavar="PREFIX", help="Write PREFIX.key and PREFIX.pub.")
 def command(*, prefix: str) -> None:
     """Make a key pair for `rl image sign` and `verify`, or cosign; the passphrase is COSIGN_PASSWORD, or asked for."""

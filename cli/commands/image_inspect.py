@@ -9,11 +9,12 @@ from cli.formats import pretty_json, show_object
 from cli.image_document import image_document
 from cli.several import for_each
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.images.store import ImageStore
 from rootless.locations import from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
 @click.argument("images", nargs=-1, required=True, metavar="IMAGE…")
 def command(*, images: tuple[str, ...], form: str | None) -> int:

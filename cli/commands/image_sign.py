@@ -7,11 +7,12 @@ import click
 
 from cli.passphrase import passphrase_for
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput, os_error_text
 from rootless.images.trust.signing import sign
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--key", required=True, metavar="FILE", help="The private key (PEM, PKCS #8).")
 @click.option("-r", "--recursive", is_flag=True, help="Sign each image of an index, too.")
 @click.argument("name", metavar="NAME[:TAG|@DIGEST]")

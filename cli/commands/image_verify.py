@@ -7,11 +7,12 @@ import click
 
 from cli.formats import pretty_json
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput, os_error_text
 from rootless.images.trust.signing import verify
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--key", "files", required=True, multiple=True, metavar="FILE", help="A public key (PEM) that may have signed.")
 @click.argument("name", metavar="NAME[:TAG|@DIGEST]")
 def command(*, name: str, files: tuple[str, ...]) -> None:

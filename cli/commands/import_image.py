@@ -9,13 +9,14 @@ from typing import BinaryIO
 import click
 
 from cli.transports import warn
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput, os_error_text
 from rootless.images.import_tar import import_tar
 from rootless.images.platform import parse
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-c", "--change", "changes", multiple=True, metavar="INSTRUCTION", help="Apply a Dockerfile instruction.")
 @click.option("-m", "--message", default="", help="The comment of the image's history.")
 @click.option("--platform", metavar="OS/ARCH[/VARIANT]", help="What the files are for, if not this machine.")

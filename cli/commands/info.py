@@ -8,12 +8,13 @@ import click
 from cli.commands.version import engine_version
 from cli.formats import pretty_json, show_object
 from cli.tables import emit, printable
+from cli.verb import GoFlags
 from rootless.containers.store import ContainerStore
 from rootless.images.store import ImageStore
 from rootless.locations import Locations, from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
 def command(*, form: str | None) -> None:
     """Show what the engine has and uses on this node."""

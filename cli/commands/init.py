@@ -7,11 +7,12 @@ import click
 from cli.choosing import Chosen, choose
 from cli.session import detached_start
 from cli.several import for_each
+from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "take_all", is_flag=True, help="All containers that do not run.")
 @click.argument("containers", nargs=-1, metavar="CONTAINER…")
 def command(*, containers: tuple[str, ...], take_all: bool) -> int:

@@ -9,12 +9,13 @@ from cli.container_document import container_document, with_sizes
 from cli.formats import pretty_json, show_object
 from cli.several import for_each
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput, NoSuchObject
 from rootless.locations import Locations, from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
 @click.option("--type", "kind", type=click.Choice(["container", "image", "volume"]), help="Look among these only.")
 @click.option("-s", "--size", is_flag=True, help="Show how much disk containers take, too.")

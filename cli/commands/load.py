@@ -7,6 +7,7 @@ import click
 
 from cli.tables import emit
 from cli.transports import ignore, tell, warn
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput
 from rootless.images.load_archive import Loaded, load_archive
 from rootless.images.reference import familiar_name
@@ -14,7 +15,7 @@ from rootless.images.trust import policy
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-i", "--input", "path", metavar="FILE", help="Read this file or folder instead of standard input.")
 @click.option("-q", "--quiet", is_flag=True, help="Do not tell of layers that are copied.")
 def command(*, path: str | None, quiet: bool) -> None:

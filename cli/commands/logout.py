@@ -6,10 +6,11 @@ import sys
 import click
 
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "everything", is_flag=True, help="All log-ins that are kept.")
 @click.option("--authfile", metavar="FILE", help="The file to remove it from; also REGISTRY_AUTH_FILE.")
 @click.argument("server", required=False, metavar="[SERVER]")

@@ -12,6 +12,7 @@ from cli.complaints import complain
 from cli.log_entries import Entry, Selection, details_of, entries, to_bytes
 from cli.log_reader import LogReader
 from cli.several import for_each, report
+from cli.verb import GoFlags
 from rootless.containers.documents import Document, log_driver_of
 from rootless.containers.store import ContainerStore, is_of_this_node
 from rootless.errors import InUse, InvalidInput, RlError
@@ -27,7 +28,7 @@ _UNREADABLE = {
 }
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--color", is_flag=True, help="Give the lines of each container a color of their own.")
 @click.option("--details", is_flag=True, help="Show the tag, labels and variables that --log-opt names.")
 @click.option("-f", "--follow", is_flag=True, help="Go on with what the container writes, until it ends.")

@@ -7,13 +7,14 @@ import click
 
 from cli.several import for_each
 from cli.tables import for_output
+from cli.verb import GoFlags
 from rootless.containers.store import containers_using_image
 from rootless.images import manifest_list
 from rootless.images.remove import remove
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.argument("lists", nargs=-1, required=True, metavar="LIST…")
 def command(*, lists: tuple[str, ...]) -> int:
     """Remove image lists; images of the store that they name stay."""

@@ -9,12 +9,13 @@ from cli.container_rows import COLUMNS, HEADERS, ContainerRow
 from cli.formats import show_rows
 from cli.several import warn
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.containers.documents import Document, has_begun
 from rootless.containers.store import ContainerStore
 from rootless.locations import from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "show_all", is_flag=True, help="Show all containers, not just running ones.")
 @click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Show those that match (name, id, status, …).")
 @click.option("--format", "form", metavar="FORMAT", help="'table', 'table TEMPLATE', 'json', or a Go template.")

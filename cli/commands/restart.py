@@ -7,12 +7,13 @@ import click
 from cli.choosing import Chosen, choose
 from cli.session import detached_start
 from cli.several import for_each
+from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.locations import from_environment, make_private_folder
 from rootless.runtime.signals import signal_number
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "take_all", is_flag=True, help="Restart all containers that run.")
 @click.option("-s", "--signal", "signal_name", metavar="SIGNAL", help="The signal to send first (default: the container's).")
 @click.option("-t", "--timeout", "--time", type=int, metavar="SECONDS", help="How long to wait before SIGKILL; -1: for ever.")

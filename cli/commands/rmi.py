@@ -7,6 +7,7 @@ import click
 
 from cli.several import for_each
 from cli.tables import for_output
+from cli.verb import GoFlags
 from rootless.containers.store import ContainerStore, images_of
 from rootless.errors import InvalidInput, NoSuchObject, RlError
 from rootless.images.listing import list_images
@@ -15,7 +16,7 @@ from rootless.images.store import ImageStore
 from rootless.locations import Locations, from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "everything", is_flag=True, help="All images.")
 @click.option("-f", "--force", is_flag=True, help="Also images in use (their names only); unknown ones are no error.")
 @click.option("-i", "--ignore", is_flag=True, help="Unknown images are no error.")

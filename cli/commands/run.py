@@ -7,17 +7,29 @@ import click
 from cli import image_for_container
 from cli.create_options import CONTEXT, takes_create_options, to_create_options
 from cli.invocation import current_standby
-from cli.session import attach_to, check_detach_keys, console_size_of_stdin, detached_start, require_terminal, warn_about_maps
+from cli.session import (
+    SIG_PROXY,
+    attach_to,
+    check_detach_keys,
+    console_size_of_stdin,
+    detached_start,
+    require_terminal,
+    warn_about_maps,
+)
+from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.create import create
 from rootless.locations import from_environment, make_private_folder
 
 
-@click.command(context_settings=CONTEXT)
+@click.command(cls=GoFlags, context_settings=CONTEXT)
 @click.option("-d", "--detach", is_flag=True, help="Run in the background and print the container's ID.")
 @click.option("--detach-keys", metavar="KEYS", help="The keys that detach (default: ctrl-p,ctrl-q).")
+@SIG_PROXY
 @takes_create_options
-def command(*, image: str, command: tuple[str, ...], detach: bool, detach_keys: str | None, **options: object) -> int:
+def command(
+    *, image: str, command: tuple[str, ...], detach: bool, detach_keys: str | None, sig_proxy: bool, **options: object
+) -> int:
     """Make a container from IMAGE, start COMMAND in it, and show what it writes."""
     locations = from_environment(os.environ, os.geteuid())
     wanted = to_create_options(command, options)._replace(attach=not detach)
@@ -32,7 +44,9 @@ def command(*, image: str, command: tuple[str, ...], detach: bool, detach_keys: 
         document, lock = create(locations, os.environ, found, image_name, wanted)
         running = lifecycle.begin(locations, document, lock, console_size, current_standby())
         if not detach:
-            return attach_to(running, document, detach_keys, terminal=wanted.terminal, interactive=wanted.interactive)
+            return attach_to(
+                running, document, detach_keys, terminal=wanted.terminal, interactive=wanted.interactive, forwards=sig_proxy
+            )
     detached_start(running)
     print(document["Id"])  # noqa: T201
     return 0

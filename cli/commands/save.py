@@ -6,6 +6,7 @@ import sys
 import click
 
 from cli.transports import ignore, tell
+from cli.verb import GoFlags
 from rootless import events
 from rootless.errors import InvalidInput
 from rootless.images import reference
@@ -18,7 +19,7 @@ from rootless.locations import from_environment
 _FORMATS = ("docker-archive", "oci-archive", "docker-dir", "oci-dir")
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-o", "--output", metavar="FILE", help="Write to this file, or folder, instead of standard output.")
 @click.option("--format", "form", type=click.Choice(_FORMATS), default=_FORMATS[0], help="The form of the archive.")
 @click.option("--compress", is_flag=True, help="Compress layers that are not compressed (docker-dir).")

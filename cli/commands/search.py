@@ -7,6 +7,7 @@ import click
 
 from cli.formats import show_rows
 from cli.tables import ellipsis
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput
 
 if TYPE_CHECKING:
@@ -24,7 +25,7 @@ _HEADERS: Final = {
 _TRUTHS: Final = {"true": True, "1": True, "false": False, "0": False}
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--limit", type=int, default=25, help="How many results at most (25).")
 @click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="stars=N, is-official=true|false.")
 @click.option("--format", "form", metavar="TEMPLATE", help="A Go template, `table TEMPLATE` or json.")

@@ -8,12 +8,13 @@ import click
 from cli.formats import pretty_json, show_object
 from cli.several import for_each
 from cli.tables import emit, printable
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput
 from rootless.locations import from_environment
 from rootless.storage.secret_store import SecretStore, inspect_document
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
 @click.option("--pretty", is_flag=True, help="Show them as text.")
 @click.option("--showsecret", "show", is_flag=True, help="Show the secret itself, too.")

@@ -5,13 +5,14 @@ import os
 import click
 
 from cli.several import for_each
+from cli.verb import GoFlags
 from rootless import events
 from rootless.errors import InvalidInput, NoSuchObject
 from rootless.locations import from_environment
 from rootless.storage.secret_store import SecretStore
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "everything", is_flag=True, help="All secrets.")
 @click.option("-i", "--ignore", is_flag=True, help="It is no failure that a secret does not exist.")
 @click.argument("secrets", nargs=-1, metavar="SECRET…")

@@ -5,8 +5,9 @@ import os
 import click
 
 from cli.choosing import Chosen, choose
-from cli.session import attach_to, check_detach_keys, console_size_of_stdin, detached_start
+from cli.session import SIG_PROXY, attach_to, check_detach_keys, console_size_of_stdin, detached_start
 from cli.several import for_each, report
+from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.documents import INITIALIZED, NEVER, Document
 from rootless.containers.lifecycle import Running
@@ -15,12 +16,13 @@ from rootless.errors import InvalidInput, RlError
 from rootless.locations import Locations, from_environment, make_private_folder
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--attach", is_flag=True, help="Show what the container writes, and forward signals.")
 @click.option("-i", "--interactive", is_flag=True, help="Send standard input to the container, too.")
 @click.option("--all", "take_all", is_flag=True, help="Start all containers that do not run.")
 @click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Start those that match, as of rl ps.")
 @click.option("--detach-keys", metavar="KEYS", help="The keys that detach (default: ctrl-p,ctrl-q).")
+@SIG_PROXY
 @click.argument("containers", nargs=-1, metavar="CONTAINER…")
 def command(
     *,
@@ -30,6 +32,7 @@ def command(
     attach: bool,
     interactive: bool,
     detach_keys: str | None,
+    sig_proxy: bool,
 ) -> int:
     """Start containers that were created or have ended.
 
@@ -45,7 +48,7 @@ def command(
         if len(containers) != 1:
             raise InvalidInput("you cannot start and attach multiple containers at once", "start them without -a and -i")
         try:
-            return _start_attached(locations, containers[0], detach_keys, interactive=interactive)
+            return _start_attached(locations, containers[0], detach_keys, interactive=interactive, forwards=sig_proxy)
         except RlError as error:
             return report(error)
     return for_each(containers, lambda name: _start(locations, name))
@@ -73,7 +76,7 @@ def _start(locations: Locations, name: str) -> str:
     return name
 
 
-def _start_attached(locations: Locations, name: str, detach_keys: str | None, *, interactive: bool) -> int:
+def _start_attached(locations: Locations, name: str, detach_keys: str | None, *, interactive: bool, forwards: bool) -> int:
     """Start and attach, or only attach to one that runs, as Docker; returns the container's exit status."""
     document = ContainerStore(locations).find(name)
     monitor = document["Rl"]["Monitor"]
@@ -85,4 +88,6 @@ def _start_attached(locations: Locations, name: str, detach_keys: str | None, *,
         else:
             document, running = lifecycle.begin_existing(locations, name, console_size_of_stdin() if terminal else None)
         begins = document["State"]["Status"] == INITIALIZED
-        return attach_to(running, document, detach_keys, terminal=terminal, interactive=sends, begins=begins)
+        return attach_to(
+            running, document, detach_keys, terminal=terminal, interactive=sends, begins=begins, forwards=forwards
+        )

@@ -4,18 +4,19 @@ import os
 
 import click
 
-from cli.choosing import Chosen, choose
+from cli.choosing import Chosen, choose, read_ids
 from cli.several import FAILED, for_each, report
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore
-from rootless.errors import InvalidInput, NoSuchObject, RlError
+from rootless.errors import NoSuchObject, RlError
 from rootless.locations import Locations, from_environment
 from rootless.runtime.signals import signal_number
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "take_all", is_flag=True, help="Stop all containers that run.")
 @click.option("-f", "--filter", "filters", multiple=True, metavar="KEY=VALUE", help="Stop those that match, as of rl ps.")
 @click.option("--cidfile", "cid_files", multiple=True, metavar="FILE", help="Stop the container whose ID is in a file.")
@@ -52,18 +53,10 @@ def command(
             document["Config"]["StopSignal"] = signal_name  # in our copy only: what `lifecycle.stop` sends
         found[name] = document
 
-    named = (*containers, *(_read_id(path) for path in cid_files))
+    named = (*containers, *read_ids(cid_files))
     status = for_each(choose(locations, named, Chosen(take_all, filters, running=True)), find)
     seconds = lifecycle.FOR_EVER if timeout is not None and timeout < 0 else timeout
     return _stop_all(locations, found, seconds) or status
-
-
-def _read_id(path: str) -> str:
-    try:
-        with open(path, encoding="ascii") as file:
-            return file.read().strip()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"cannot read the container ID file {path}: {error}") from None
 
 
 def _stop_all(locations: Locations, found: dict[str, Document], seconds: float | None) -> int:

@@ -6,6 +6,7 @@ import click
 
 from cli.sizes import human_size
 from cli.tables import emit, for_output
+from cli.verb import GoFlags
 from rootless.containers import documents
 from rootless.containers.store import layer_keys_of
 from rootless.errors import RlError
@@ -15,7 +16,7 @@ from rootless.locations import Locations, from_environment, make_private_folder
 _WRONG = 1
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--repair", is_flag=True, help="Remove what is broken, and unpack layers again.")
 @click.option("-q", "--quick", is_flag=True, help="Compare sizes and attributes only; read no contents.")
 def command(*, repair: bool, quick: bool) -> int:

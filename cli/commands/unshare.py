@@ -4,11 +4,12 @@ import os
 
 import click
 
+from cli.verb import GoFlags
 from rootless.locations import from_environment, make_private_folder
 from rootless.namespaces.inside import run_inside
 
 
-@click.command(context_settings={"allow_interspersed_args": False})
+@click.command(cls=GoFlags, context_settings={"allow_interspersed_args": False})
 @click.argument("arguments", nargs=-1, metavar="[COMMAND [ARG…]]")
 def command(*, arguments: tuple[str, ...]) -> int:
     """Run a command, by default $SHELL, as root of your user namespace: it owns all files of your containers.

@@ -5,13 +5,14 @@ import os
 import click
 
 from cli.several import for_each
+from cli.verb import GoFlags
 from rootless.containers import lifecycle, restart
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput
 from rootless.locations import from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--restart", "policy", metavar="POLICY", help="Start again at the end: no, always, on-failure[:N], unless-stopped.")
 @click.argument("containers", nargs=-1, required=True, metavar="CONTAINER…")
 def command(*, containers: tuple[str, ...], policy: str | None) -> int:

@@ -8,12 +8,13 @@ import click
 
 from cli.formats import pretty_json, show_object
 from cli.tables import emit, printable
+from cli.verb import GoFlags
 
 API_VERSION = "1.47"
 """The version of Docker's API whose JSON shapes are shown."""
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
 def command(*, form: str | None) -> None:
     """Show the versions of rl and what it runs on."""

@@ -8,12 +8,13 @@ import click
 from cli.formats import pretty_json, show_object
 from cli.several import for_each
 from cli.tables import emit
+from cli.verb import GoFlags
 from rootless.errors import InvalidInput
 from rootless.locations import from_environment
 from rootless.storage.volumes import VolumeStore, inspect_document
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "everything", is_flag=True, help="All volumes.")
 @click.option("-f", "--format", "form", metavar="FORMAT", help="'json', or a Go template.")
 @click.argument("volumes", nargs=-1, metavar="VOLUME…")

@@ -6,6 +6,7 @@ from functools import partial
 import click
 
 from cli.several import for_each
+from cli.verb import GoFlags
 from rootless.containers.volume_users import users_of_volumes
 from rootless.errors import InvalidInput, NoSuchObject
 from rootless.locations import from_environment, make_private_folder
@@ -13,7 +14,7 @@ from rootless.storage import trash
 from rootless.storage.volumes import VolumeStore
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("-a", "--all", "everything", is_flag=True, help="All volumes.")
 @click.option("-f", "--force", is_flag=True, help="It is no failure that a volume does not exist.")
 @click.argument("volumes", nargs=-1, metavar="VOLUME…")

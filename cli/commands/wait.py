@@ -5,12 +5,13 @@ import os
 import click
 
 from cli.several import for_each
+from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.errors import InvalidInput, NoSuchObject
 from rootless.locations import from_environment
 
 
-@click.command()
+@click.command(cls=GoFlags)
 @click.option("--condition", "conditions", multiple=True, metavar="STATE",
               help="Wait for: not-running (default), next-exit, removed, running, exited, healthy, unhealthy, …")  # fmt: skip
 @click.option("-i", "--interval", default="250ms", metavar="TIME", show_default=True, help="How often to look for a state.")

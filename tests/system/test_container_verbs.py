@@ -109,3 +109,21 @@ def test_prune_removes_what_does_not_run(engine: Engine) -> None:
     assert lines[:2] == ["Deleted Containers:", stopped]
     assert names(engine) == ["runs"]
     engine.rl("rm", "-f", "runs")
+
+
+def test_rm_and_kill_choose_containers_in_other_ways(engine: Engine) -> None:
+    for name in ("one", "two", "three"):
+        cid_file = ("--cidfile", f"{engine.folder}/home/{name}.id")
+        engine.rl("run", "-d", "--name", name, *cid_file, "--network", "none", "busybox", "sleep", "100")
+    engine.rl("create", "--name", "never", "--label", "a=b", "--network", "none", "busybox", "true")
+    assert engine.rl("kill", "--cidfile", f"{engine.folder}/home/one.id").status == 0
+    assert engine.rl("wait", "one").stdout == "137\n"
+    assert engine.rl("rm", "--cidfile", f"{engine.folder}/home/one.id").status == 0
+    assert engine.rl("rm", "--filter", "label=a=b").stdout == "never\n"
+    assert engine.rl("rm", "-i", "never", "none").stdout == ""
+    assert "No such container: never" in engine.rl("rm", "never", check=1).stderr
+    assert "--time is only for --force" in engine.rl("rm", "-t", "1", "two", check=1).stderr
+    assert sorted(engine.rl("kill", "-a", "-s", "STOP").stdout.split()) == ["three", "two"]
+    assert engine.rl("rm", "-f=true", "--time", "0", "two").stdout == "two\n"
+    assert engine.rl("rm", "-fa").stdout == "three\n"
+    assert "you must name at least one container" in engine.rl("rm", check=1).stderr

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import click
 
 from cli.program import rl
+from cli.verb import GoFlags
 
 
 def test_every_verb_can_be_loaded_and_says_what_it_does() -> None:
@@ -24,3 +25,8 @@ def _all_commands(group: click.Group, path: str) -> Iterator[tuple[str, click.Co
         yield f"{path} {name}", command
         if isinstance(command, click.Group):
             yield from _all_commands(command, f"{path} {name}")
+
+
+def test_every_verb_takes_on_and_off_with_values() -> None:
+    others = [name for name, command in _all_commands(rl, "rl") if not isinstance(command, GoFlags | click.Group)]
+    assert [name for name in others if not name.startswith("rl oci ")] == []  # which has runc's command line

@@ -26,6 +26,8 @@ def example(human: bool, plain: bool, text: str | None, words: tuple[str, ...]) 
         ("", (True, False, None, ())),
         ("--human=false --plain=true x", (False, True, None, ("x",))),
         ("-H=0 --plain=False", (False, False, None, ())),
+        ("--no-human=true", (False, False, None, ())),
+        ("--no-human=false", (True, False, None, ())),
         ("--text=false -H", (True, False, "false", ())),
         ("-- --human=false", (True, False, None, ("--human=false",))),
     ],
@@ -40,3 +42,14 @@ def test_errors(capsys: pytest.CaptureFixture[str]) -> None:
     assert example.main(["malformed"], standalone_mode=False) == 1
     with pytest.raises(click.UsageError):
         example.main(["--nope"], standalone_mode=False)
+
+
+@click.command(cls=Verb, context_settings={"allow_interspersed_args": False})
+@click.option("--rm", is_flag=True)
+@click.argument("words", nargs=-1, type=click.UNPROCESSED)
+def runs(rm: bool, words: tuple[str, ...]) -> tuple[object, ...]:
+    return rm, words
+
+
+def test_what_follows_the_image_is_left_alone() -> None:
+    assert runs.main(["--rm=true", "image", "--rm=false"], standalone_mode=False) == (True, ("image", "--rm=false"))
