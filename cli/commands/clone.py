@@ -41,6 +41,8 @@ def command(
     original = store.find(container)
     if destroy and not force and original["State"]["Running"]:
         raise InUse(f"container {container} is running", "stop it first, or give --force, too")
+    if destroy:
+        lifecycle.refuse_foreign(original)
     document = _clone(locations, original, name or given_name or _free_name(store, original), image, starts=starts)
     if destroy:
         lifecycle.remove(locations, original["Id"], force=force)
