@@ -59,6 +59,7 @@ def begin(
     ours, theirs = stream_pair()
     try:
         pid = fork_monitor(locations, document, lock, theirs, console_size, holds=holds)
+        lock.pass_on(pid)
     finally:
         theirs.close()
         lock.release()

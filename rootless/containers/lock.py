@@ -64,6 +64,18 @@ class ContainerLock:
         """The locked descriptor, which a child may inherit to hold the lock on; -1 with a stand-in."""
         return self._descriptor
 
+    def pass_on(self, pid: int) -> None:
+        """Let a forked child hold the lock alone, which has inherited this object."""
+        if self._stand_in:
+            self._name_holder(identify(pid))
+            self._stand_in = False
+        self.release()
+
+    def take_over(self) -> None:
+        """Be the holder, as such a child: our parent may be killed before it says so."""
+        if self._stand_in:
+            self._name_holder(identify(os.getpid()))
+
     def release(self) -> None:
         """Let go of the lock."""
         if self._descriptor >= 0:
@@ -76,8 +88,6 @@ class ContainerLock:
 
     def _acquire_stand_in(self) -> bool:
         path = f"{self._folder}/{_STAND_IN}"
-        mine = identify(os.getpid())
-        content = f"{os.uname().nodename} {mine.pid} {mine.start_time}"
         for _attempt in range(2):
             try:
                 descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
@@ -87,11 +97,21 @@ class ContainerLock:
                 with contextlib.suppress(FileNotFoundError):
                     os.unlink(path)
                 continue
-            os.write(descriptor, content.encode())
+            os.write(descriptor, _holder(identify(os.getpid())))
             os.close(descriptor)
             self._stand_in = True
             return True
         return False
+
+    def _name_holder(self, process: ProcessId) -> None:
+        new = f"{self._folder}/{_STAND_IN}.{os.getpid()}"
+        with open(new, "wb") as file:
+            file.write(_holder(process))
+        os.rename(new, f"{self._folder}/{_STAND_IN}")
+
+
+def _holder(process: ProcessId) -> bytes:
+    return f"{os.uname().nodename} {process.pid} {process.start_time}".encode()
 
 
 def _is_stale(path: str) -> bool:

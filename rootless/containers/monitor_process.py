@@ -51,6 +51,7 @@ def be_monitor(
     try:
         set_name(b"rl-monitor")
         set_command_line(f"rl monitor {document['Name'].lstrip('/')} {document['Id'][:12]}".encode())
+        lock.take_over()
         become_subreaper()
         _settle_signals()
         os.umask(0o022)  # the container's name files and mount points are for all of its users
