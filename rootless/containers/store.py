@@ -159,6 +159,7 @@ class ContainerStore:
         from rootless.storage import trash  # as above
 
         self.release_name(document["Name"].lstrip("/"), document["Id"])
+        remove_stale_socket(document["Rl"]["RuntimeDir"], document["Id"])  # of a monitor that was killed during a start
         trashed = trash.throw_away(self.locations, self.folder(document["Id"]), document["Id"])
         names = document["Rl"].get("AnonymousVolumes")
         if names and trashed is not None and (volumes or document["HostConfig"]["AutoRemove"]):
