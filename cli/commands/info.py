@@ -9,6 +9,7 @@ from cli.commands.version import engine_version
 from cli.formats import pretty_json, show_object
 from cli.tables import emit, printable
 from cli.verb import GoFlags
+from rootless.containers.documents import has_begun
 from rootless.containers.store import ContainerStore
 from rootless.images.store import ImageStore
 from rootless.locations import Locations, from_environment
@@ -33,9 +34,9 @@ def collect(locations: Locations) -> dict[str, Any]:
     system = os.uname()
     return {
         "Containers": len(states),
-        "ContainersRunning": sum(state["Running"] for state in states),
+        "ContainersRunning": sum(has_begun(state) for state in states),
         "ContainersPaused": sum(state["Paused"] for state in states),
-        "ContainersStopped": sum(not state["Running"] for state in states),
+        "ContainersStopped": sum(not has_begun(state) for state in states),
         "Images": len(ImageStore(locations).list()),
         "Driver": _driver(locations),
         "LoggingDriver": "json-file",

@@ -19,6 +19,7 @@ from cli.session import (
 from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.create import create
+from rootless.containers.documents import Document
 from rootless.locations import from_environment, make_private_folder
 
 
@@ -40,13 +41,19 @@ def command(
     warn_about_maps()
     found, image_name = image_for_container.find(locations, image, wanted)
     console_size = console_size_of_stdin() if wanted.terminal else None
-    with lifecycle.signals_held():
-        document, lock = create(locations, os.environ, found, image_name, wanted)
-        running = lifecycle.begin(locations, document, lock, console_size, current_standby())
-        if not detach:
-            return attach_to(
-                running, document, detach_keys, terminal=wanted.terminal, interactive=wanted.interactive, forwards=sig_proxy
-            )
-    detached_start(running)
+    document: Document | None = None
+    try:
+        with lifecycle.signals_held():
+            document, lock = create(locations, os.environ, found, image_name, wanted)
+            running = lifecycle.begin(locations, document, lock, console_size, current_standby())
+            if not detach:
+                return attach_to(
+                    running, document, detach_keys, terminal=wanted.terminal, interactive=wanted.interactive, forwards=sig_proxy
+                )
+        detached_start(running)
+    except KeyboardInterrupt:
+        if detach and document is not None:
+            print(document["Id"])  # noqa: T201 - it goes on: say which it is
+        raise
     print(document["Id"])  # noqa: T201
     return 0

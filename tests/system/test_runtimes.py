@@ -1,7 +1,10 @@
 """`rl run --runtime`: the same engine, with crun or runc to make the container inside the stage."""
 
 import os
+import shutil
 import signal
+import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -120,3 +123,18 @@ def test_what_it_cannot_do_is_told_each_time(engine_with_runtime: Engine, driver
     for _attempt in range(5):
         error = engine.rl("run", "--rm", *NONE, "--pid", "container:one", "busybox", "true", check=125).stderr
         assert "cannot share a PID namespace" in error
+
+
+def test_ctrl_c_while_a_container_starts_in_the_background_says_which_it_is(engine: Engine) -> None:
+    slow = engine.folder / "home" / "slow-crun"
+    slow.write_text(f'#!/bin/sh\ncase " $* " in *" create "*) sleep 2;; esac\nexec {shutil.which("crun")} "$@"\n')
+    slow.chmod(0o755)
+    starting = engine.start(
+        "run", "-d", "--name", "box", *NONE, "--runtime", str(slow), "busybox", "sleep", "100", stdout=subprocess.PIPE
+    )
+    wait_until((engine.data_root / "names" / "box").is_symlink, what="it is made")
+    time.sleep(0.5)
+    starting.send_signal(signal.SIGINT)
+    out, _err = starting.communicate(timeout=20)
+    assert (starting.returncode, out.strip()) == (130, engine.record("box")["Id"])
+    wait_until(lambda: engine.state("box")["Running"], what="it runs all the same")
