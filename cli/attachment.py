@@ -80,13 +80,14 @@ def attach(
     detach_keys: str = keys.DEFAULT,
     forward_signal: Callable[[int], None] | None,
     begins: bool = False,
+    shown: tuple[str, ...] = ("stdout", "stderr"),
 ) -> Outcome:
     """Connect our standard streams with the container behind `sock` until its end, or ours.
 
     `sock` is a stream socket on which nothing was sent yet. `stdin`: send our standard input. `tty`: the container has a
     terminal, so window sizes are sent, detach keys hold, and ours becomes raw if it is our input. `forward_signal` is called in
     the loop with the number of each signal for the container; None: signals mean this process. `begins`: the container waits, and
-    starts when we are attached.
+    starts when we are attached. `shown` names the streams of the container's that are written to ours; the rest is left out.
     Raises the `RlError` of a monitor that refuses (or fails to start the container), `InvalidInput` for malformed detach keys,
     `OSError` when our streams fail.
     """
@@ -96,7 +97,8 @@ def attach(
         with contextlib.ExitStack() as stack:
             forward = None if raw else forward_signal
             wake = stack.enter_context(_signals_to_pipe(_watched(raw, forward is not None, tty)))
-            attachment = _Attachment(sock, wake, scanner, tty=tty, forward=forward)
+            hidden = {kind for kind, name in ((frames.STDOUT, "stdout"), (frames.STDERR, "stderr")) if name not in shown}
+            attachment = _Attachment(sock, wake, scanner, tty=tty, forward=forward, hidden=hidden)
             stack.callback(attachment.close)
             if raw:
                 from cli.terminal import raw_mode  # only with a terminal: termios
@@ -166,7 +168,14 @@ class _Attachment:
     """The loop and what it holds."""
 
     def __init__(
-        self, sock: "socket", wake: int, scanner: keys.DetachScanner, *, tty: bool, forward: Callable[[int], None] | None
+        self,
+        sock: "socket",
+        wake: int,
+        scanner: keys.DetachScanner,
+        *,
+        tty: bool,
+        forward: Callable[[int], None] | None,
+        hidden: set[int],
     ) -> None:
         self.raw: RawMode | None = None
         self.early_keys = b""
@@ -175,6 +184,7 @@ class _Attachment:
         self._scanner = scanner
         self._tty = tty
         self._forward = forward
+        self._hidden = hidden
         self._outputs = _open_outputs()
         self._decoder = Decoder()
         self._sender = Sender(sock)
@@ -252,7 +262,8 @@ class _Attachment:
 
     def _take(self, kind: int, payload: bytes) -> None:
         if kind in self._outputs:
-            self._outputs[kind].write(payload)
+            if kind not in self._hidden:
+                self._outputs[kind].write(payload)
         elif kind == frames.EXIT:
             report = json.loads(payload)
             self._outcome = Outcome(int(report["status"]), error=report.get("error") or "")

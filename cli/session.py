@@ -68,12 +68,13 @@ def attach_to(
     interactive: bool,
     begins: bool = False,
     forwards: bool = True,
+    attached: tuple[str, ...] = (),
 ) -> int:
     """Be attached to a container, or to a command in it, until the end or until the user detaches; returns the exit status.
 
     Signals are forwarded to the init of the container with that `document`, unless `forwards` says else; None: they mean this
     command. With `begins` a container
-    that waits for its start begins once we are attached.
+    that waits for its start begins once we are attached. Only the streams `attached` are, if any are named.
     """
     from cli.attachment import attach  # a detached start does without
 
@@ -81,7 +82,10 @@ def attach_to(
         _tell(document, "attach")
     outcome = attach(
         running.sock,
-        stdin=interactive and (document is None or log_driver_of(document) != PASSTHROUGH),
+        stdin=interactive
+        and (not attached or "stdin" in attached)
+        and (document is None or log_driver_of(document) != PASSTHROUGH),
+        shown=attached or ("stdout", "stderr"),
         tty=terminal,
         begins=begins,
         detach_keys=detach_keys or "ctrl-p,ctrl-q",

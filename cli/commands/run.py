@@ -20,6 +20,9 @@ from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.create import create
 from rootless.containers.documents import Document
+from rootless.containers.lifecycle import Running
+from rootless.containers.options import CreateOptions
+from rootless.errors import InvalidInput
 from rootless.locations import from_environment, make_private_folder
 
 
@@ -36,6 +39,8 @@ def command(
     wanted = to_create_options(command, options)._replace(attach=not detach)
     require_terminal(tty=wanted.terminal, interactive=wanted.interactive, detached=detach)
     check_detach_keys(detach_keys)
+    if detach and wanted.attached:
+        raise InvalidInput("conflicting options: cannot specify both --attach and --detach", "leave one of them out")
     lifecycle.refuse_terminal(wanted.log_driver or "")
     make_private_folder(locations.runtime_dir)
     warn_about_maps()
@@ -47,9 +52,7 @@ def command(
             document, lock = create(locations, os.environ, found, image_name, wanted)
             running = lifecycle.begin(locations, document, lock, console_size, current_standby())
             if not detach:
-                return attach_to(
-                    running, document, detach_keys, terminal=wanted.terminal, interactive=wanted.interactive, forwards=sig_proxy
-                )
+                return _attach(running, document, wanted, detach_keys, forwards=sig_proxy)
         detached_start(running)
     except KeyboardInterrupt:
         if detach and document is not None:
@@ -57,3 +60,17 @@ def command(
         raise
     print(document["Id"])  # noqa: T201
     return 0
+
+
+def _attach(running: Running, document: Document, wanted: CreateOptions, detach_keys: str | None, *, forwards: bool) -> int:
+    if wanted.attached and not {"stdout", "stderr"} & set(wanted.attached):
+        print(document["Id"], flush=True)  # noqa: T201 - as Docker, where nothing else is shown
+    return attach_to(
+        running,
+        document,
+        detach_keys,
+        terminal=wanted.terminal,
+        interactive=wanted.interactive,
+        forwards=forwards,
+        attached=wanted.attached,
+    )

@@ -10,18 +10,22 @@ from rootless.containers.options import CreateOptions
 from rootless.errors import InvalidInput
 
 OPTIONS: Final[tuple[Decorator, ...]] = (
+    click.option("-a", "--attach", "attached", multiple=True, metavar="stdin|stdout|stderr",
+                 help="Attach this stream only (default: output and errors, with -i input)."),
     click.option("-i", "--interactive", is_flag=True, help="Keep standard input open."),
     click.option("-t", "--tty", is_flag=True, help="Give the container a terminal."),
     click.option("--rm", "remove", is_flag=True, help="Remove the container when it ends."),
     click.option("--name", help="Name the container."),
     click.option("--init", is_flag=True, help="Run an init that forwards signals and reaps processes."),
     click.option("--init-path", metavar="FILE", help="The init of --init: a static program of the node instead of rl's own."),
-)
+)  # fmt: skip
+_STREAMS: Final = ("stdin", "stdout", "stderr")
 
 
 def apply(options: CreateOptions, given: Given) -> CreateOptions:
     """Put what was given into `options`."""
     return options._replace(
+        attached=_streams(given.texts("attached")),
         interactive=given.flag("interactive"),
         terminal=given.flag("tty"),
         remove=given.flag("remove"),
@@ -29,6 +33,13 @@ def apply(options: CreateOptions, given: Given) -> CreateOptions:
         init=given.flag("init") or given.text("init_path") is not None,
         init_path=_init_path(given.text("init_path")),
     )
+
+
+def _streams(names: tuple[str, ...]) -> tuple[str, ...]:
+    for name in names:
+        if name.lower() not in _STREAMS:
+            raise InvalidInput(f"invalid stream to attach: {name!r}", f"use {', '.join(_STREAMS)}")
+    return tuple(name.lower() for name in names)
 
 
 def _init_path(path: str | None) -> str | None:

@@ -41,6 +41,7 @@ class CreateOptions(NamedTuple):
     init_path: str | None = None  # on the node; None: our own
     runtime: str = "rl"  # an OCI runtime's name or path
     attach: bool = True
+    attached: tuple[str, ...] = ()  # stdin, stdout, stderr; empty: output and errors, and with `interactive` input
     labels: tuple[tuple[str, str], ...] = ()
     annotations: tuple[tuple[str, str], ...] = ()
     replace: bool = False
@@ -63,6 +64,10 @@ class CreateOptions(NamedTuple):
     log_driver: str | None = None
     log_options: tuple[tuple[str, str], ...] = ()
     given: dict[str, Any] | None = None  # Folder, Options, Command: the command line that all this comes from
+
+    def attaches(self, stream: str) -> bool:
+        """Tell whether a command that attaches wants stdin, stdout or stderr."""
+        return stream in self.attached if self.attached else stream != "stdin" or self.interactive
 
     def with_fields(self, host_config: Mapping[str, Any], config: Mapping[str, Any] = MappingProxyType({})) -> "CreateOptions":
         """Return the options with more fields of the record's HostConfig and Config."""

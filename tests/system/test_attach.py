@@ -149,3 +149,19 @@ def test_signals_are_the_command_s_own_without_sig_proxy(engine: Engine, verb: s
     proxied.send_signal(signal.SIGTERM)
     assert proxied.communicate(timeout=20)[0] == "caught\n"
     assert proxied.returncode == 3
+
+
+def test_only_the_streams_that_are_asked_for_are_attached(engine: Engine) -> None:
+    script = ("busybox", "sh", "-c", "echo out; echo err >&2; cat")
+    result = engine.rl("run", "--rm", "-a", "stdout", *NONE, *script)
+    assert (result.stdout, result.stderr) == ("out\n", "")
+    result = engine.rl("run", "--rm", "-ia", "STDERR", "-a", "stdin", *NONE, *script, stdin="in")
+    assert (result.stdout, result.stderr) == ("", "err\n")
+    result = engine.rl("run", "-i", "--name", "box", "-a", "stdin", *NONE, *script, stdin="in")
+    assert result.stdout.strip() == engine.record("box")["Id"]
+    shown = engine.rl("logs", "box")
+    assert (shown.stdout, shown.stderr) == ("out\nin", "err\n")
+    attached = "{{.Config.AttachStdin}} {{.Config.AttachStdout}} {{.Config.AttachStderr}}"
+    assert engine.rl("inspect", "-f", attached, "box").stdout == "true false false\n"
+    assert "cannot specify both" in engine.rl("run", "-d", "-a", "stdout", *NONE, *script, check=125).stderr
+    assert "invalid stream to attach: 'x'" in engine.rl("run", "-a", "x", *NONE, *script, check=125).stderr
