@@ -14,7 +14,7 @@ from fuse_overlay.control import Control, ControlSocket
 from fuse_overlay.operations import OverlayOperations
 from fuse_overlay.session import serve
 from fuse_overlay.standins import pyfuse3
-from fuse_overlay.union import Union
+from fuse_overlay.union import Ownership, Union
 
 _FOLDERS: Final = 3  # /dev/fuse, upper, work: before the layers
 _MAX_OPEN_FOLDERS: Final = 4096
@@ -74,9 +74,14 @@ def _mount(fields: dict[str, Any], descriptors: list[int]) -> tuple[int, Union]:
     if fields.get("op") != "mount" or len(descriptors) != _FOLDERS + fields.get("lowers", 0):
         raise ValueError(f"not a request to mount: {fields.get('op')} with {len(descriptors)} descriptors")
     fuse, upper, work, *lowers = descriptors
-    union = Union(upper, work, lowers, fields.get("ids") == "one", _open_folders())
+    union = Union(upper, work, lowers, _ownership(fields), _open_folders())
     pyfuse3.init(OverlayOperations(union), f"/dev/fd/{fuse}", set())
     return fuse, union
+
+
+def _ownership(fields: dict[str, Any]) -> Ownership:
+    flat = fields.get("flat") or {}
+    return Ownership(fields.get("user"), fields.get("group"), bool(flat.get("upper")), frozenset(flat.get("lowers") or ()))
 
 
 def _open_folders() -> int:

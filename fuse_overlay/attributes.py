@@ -26,9 +26,9 @@ def entry_of(union: Union, inode: Inode, status: os.stat_result) -> Any:
     entry.st_mode = mode
     # find(1) takes 1 to mean that the number of subdirectories is not known.
     entry.st_nlink = 1 if isinstance(inode, Directory) and inode.lowers else status.st_nlink
-    if not union.single_id:
-        entry.st_uid = status.st_uid
-        entry.st_gid = status.st_gid
+    user, group = union.ownership[:2]
+    entry.st_uid = status.st_uid if user is None else user
+    entry.st_gid = status.st_gid if group is None else group
     entry.st_rdev = status.st_rdev
     entry.st_size = status.st_size
     entry.st_blocks = status.st_blocks
@@ -57,10 +57,12 @@ def change(union: Union, inode: Inode, wanted: Any, fields: Any, handle: int | N
     copy_up.file(union, inode, wanted.st_size if fields.update_size else None)
     if fields.update_size:
         _truncate(inode, wanted.st_size, handle)
-    if (fields.update_uid or fields.update_gid) and not union.single_id:
-        _chown(inode, wanted.st_uid if fields.update_uid else -1, wanted.st_gid if fields.update_gid else -1)
+        union.owners.written(inode.path(), follows=inode.follows)
+    if fields.update_uid or fields.update_gid:
+        user, group = wanted.st_uid if fields.update_uid else -1, wanted.st_gid if fields.update_gid else -1
+        union.owners.chown(inode.path(), user, group, follows=inode.follows)
     if fields.update_mode:
-        _chmod(inode, stat.S_IMODE(wanted.st_mode))
+        _chmod(union, inode, stat.S_IMODE(wanted.st_mode))
     if fields.update_atime or fields.update_mtime:
         status = inode.status()
         _set_times(
@@ -83,15 +85,11 @@ def _truncate(inode: Inode, size: int, handle: int | None) -> None:
         os.close(descriptor)
 
 
-def _chown(inode: Inode, user: int, group: int) -> None:
-    os.chown(inode.path(), user, group, follow_symlinks=inode.follows)
-
-
-def _chmod(inode: Inode, mode: int) -> None:
+def _chmod(union: Union, inode: Inode, mode: int) -> None:
     """Change the mode; chmod(2) would follow a symlink, so a symlink's is refused, as other file systems do."""
     if inode.kind == stat.S_IFLNK:
         raise OSError(errno.EOPNOTSUPP, os.strerror(errno.EOPNOTSUPP))
-    os.chmod(inode.path(), mode)
+    union.owners.chmod(inode.path(), mode, follows=inode.follows)
 
 
 def _set_times(inode: Inode, access: int, modification: int) -> None:

@@ -4,6 +4,7 @@ Theory of operation. The socket is one end of a SOCK_SEQPACKET pair. Each packet
 descriptors (SCM_RIGHTS), and is answered by one packet, {"ok": true} or {"error": text, "errno": N}.
 
     mount  [/dev/fuse, upper, work, lowers... topmost first]   once, first; answered when requests will be served
+           "lowers": their number; "user", "group": see `union.Ownership`; "flat": {"upper": bool, "lowers": [indexes]}
     guard  [pidfd of the container's init]                     kill it when the socket ends, which only the monitor's death does
     sync                                                       write what the upper's file system holds in memory to disk
     stop                                                       sync, answer, and exit with 0

@@ -122,7 +122,7 @@ def _copy_content(union: Union, inode: Inode, status: os.stat_result, temporary:
         os.symlink(inode.folder.read_link(inode.file), temporary, dir_fd=work)
         return
     if inode.kind != stat.S_IFREG:
-        os.mknod(temporary, inode.kind | 0o600, status.st_rdev, dir_fd=work)
+        union.owners.make_node(union.work, temporary, inode.kind | 0o600, status.st_rdev)
         return
     writing = os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC, 0o600, dir_fd=work)
     try:
@@ -162,16 +162,14 @@ def _copy_bytes(reading: int, writing: int, wanted: int, whole: bool) -> None:
 def _copy_attributes(union: Union, source: Folder, name: bytes, status: os.stat_result, temporary: bytes) -> None:
     """Give a copy in the work folder owner, extended attributes, mode and times, in an order in which none undoes another."""
     place = union.work.descriptor
-    if not union.single_id:
-        os.chown(temporary, status.st_uid, status.st_gid, dir_fd=place, follow_symlinks=False)
+    union.owners.copy(union.work, temporary, status)
     for attribute in _readable_xattrs(source, name):
         try:
             os.setxattr(union.work.path(temporary), attribute, source.get_xattr(name, attribute), follow_symlinks=False)
         except OSError as error:
             if error.errno not in _NOT_OURS:  # trusted.*, security.selinux and the like are the host's to write
                 raise
-    if not stat.S_ISLNK(status.st_mode):
-        os.chmod(temporary, stat.S_IMODE(status.st_mode), dir_fd=place)
+    union.owners.copy_mode(union.work, temporary, status)
     os.utime(temporary, ns=(status.st_atime_ns, status.st_mtime_ns), dir_fd=place, follow_symlinks=False)
 
 

@@ -13,9 +13,8 @@ from typing import NamedTuple, TypeVar
 from fuse_overlay import copy_up, whiteouts
 from fuse_overlay.inodes import Directory, Inode
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Opacity
+from fuse_overlay.noted import Noted
 from fuse_overlay.union import Union
-
-_SET_ID = stat.S_ISUID | stat.S_ISGID
 
 Made = TypeVar("Made")
 
@@ -26,6 +25,10 @@ class New(NamedTuple):
     mode: int
     user: int
     group: int
+
+    def noted(self) -> Noted:
+        """Return the same as what may be noted of it."""
+        return Noted(self.user, self.group, stat.S_IMODE(self.mode), stat.S_IFMT(self.mode))
 
 
 def make(union: Union, parent: Directory, name: bytes, maker: Callable[[DirectoryFolder, bytes], Made]) -> Made:
@@ -48,7 +51,7 @@ def make_node(union: Union, parent: Directory, name: bytes, device: int, new: Ne
         raise PermissionError(errno.EPERM, "a character device 0:0 is a whiteout")
 
     def maker(folder: DirectoryFolder, at: bytes) -> None:
-        os.mknod(at, new.mode, device, dir_fd=folder.descriptor)
+        union.owners.make_node(folder, at, new.mode, device)
         give(union, parent, folder, at, new)
 
     make(union, parent, name, maker)
@@ -83,13 +86,13 @@ def make_directory(union: Union, parent: Directory, name: bytes, new: New) -> No
     """Make a directory; over a whiteout, an opaque one."""
     folder = copy_up.directory(union, parent)
     try:
-        os.mkdir(name, stat.S_IMODE(new.mode), dir_fd=folder.descriptor)
+        os.mkdir(name, _disk_mode(union, new), dir_fd=folder.descriptor)
     except FileExistsError:
         if not whiteouts.is_at(folder, name):
             raise
         _make_opaque_directory(union, parent, folder, name, new)
     else:
-        _give_directory(union, parent, folder, name, new)
+        give(union, parent, folder, name, new)
 
 
 def _make_opaque_directory(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, new: New) -> None:
@@ -97,14 +100,8 @@ def _make_opaque_directory(union: Union, parent: Directory, folder: DirectoryFol
 
     temporary = union.temporary_name()
     work = union.work.descriptor
-    mode = stat.S_IMODE(new.mode)
-    os.mkdir(temporary, mode, dir_fd=work)
-    if _is_set_group_id(folder):  # which the work folder does not pass on
-        status = folder.find(ITSELF)
-        assert status is not None
-        os.chown(temporary, -1, status.st_gid, dir_fd=work, follow_symlinks=False)
-        os.chmod(temporary, mode | stat.S_ISGID, dir_fd=work)
-    _give_directory(union, parent, union.work, temporary, new)
+    os.mkdir(temporary, _disk_mode(union, new), dir_fd=work)
+    give(union, parent, union.work, temporary, new)
     made = union.work.child(temporary)
     try:
         made.set_opacity(Opacity.OPAQUE)
@@ -114,32 +111,17 @@ def _make_opaque_directory(union: Union, parent: Directory, folder: DirectoryFol
     os.unlink(temporary, dir_fd=work)
 
 
-def _give_directory(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, new: New) -> None:
-    give(union, parent, folder, name, new)
-    if new.mode & stat.S_ISVTX:
-        status = folder.find(name)
-        assert status is not None
-        os.chmod(name, stat.S_IMODE(status.st_mode) | stat.S_ISVTX, dir_fd=folder.descriptor)
+def _disk_mode(union: Union, new: New) -> int:
+    return stat.S_IMODE(union.owners.disk_mode(new.mode))
 
 
 def give(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, new: New) -> None:
-    """Give a new file to its creator, or to the group of a set-group-ID parent (inode_init_owner in the kernel's fs/inode.c)."""
+    """Give a new file in `folder`, the parent's upper one or the work folder, to its creator."""
     upper = parent.upper
     assert upper is not None
-    inherits = (new.group != 0 or folder is union.work) and _is_set_group_id(upper)
-    if union.single_id or (new[1:] == (0, 0) and not inherits):
-        return
     status = upper.find(ITSELF)
     assert status is not None
-    os.chown(name, new.user, status.st_gid if inherits else new.group, dir_fd=folder.descriptor, follow_symlinks=False)
-    if new.mode & _SET_ID and not stat.S_ISLNK(new.mode):  # chown has taken them away
-        os.chmod(name, stat.S_IMODE(new.mode), dir_fd=folder.descriptor)
-
-
-def _is_set_group_id(folder: DirectoryFolder) -> bool:
-    status = folder.find(ITSELF)
-    assert status is not None
-    return bool(status.st_mode & stat.S_ISGID)
+    union.owners.give(folder, name, new.noted(), status, in_place=folder is upper)
 
 
 def unlink(union: Union, parent: Directory, name: bytes) -> None:

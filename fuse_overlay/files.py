@@ -37,13 +37,14 @@ class OpenFiles:
             self._lower[handle] = inode
             inode.lower_handles = (inode.lower_handles or set()) | {handle}
         # Writes to a set-ID file go past the page cache, so that they take the bits away at once.
-        return pyfuse3.FileInfo(fh=handle, keep_cache=True, direct_io=writes and has_set_id(os.fstat(handle).st_mode))
+        return pyfuse3.FileInfo(fh=handle, keep_cache=True, direct_io=writes and has_set_id(inode.status().st_mode))
 
     def create(self, parent: Directory, name: bytes, flags: int, new: New) -> Any:
         """Make and open a regular file; return the `pyfuse3.FileInfo`. Without O_EXCL an existing file is opened."""
 
         def maker(folder: DirectoryFolder, at: bytes) -> int:
-            handle = os.open(at, os.O_CREAT | os.O_EXCL | os.O_RDWR | _OPENED, new.mode, dir_fd=folder.descriptor)
+            mode = self._union.owners.disk_mode(new.mode)
+            handle = os.open(at, os.O_CREAT | os.O_EXCL | os.O_RDWR | _OPENED, mode, dir_fd=folder.descriptor)
             entries.give(self._union, parent, folder, at, new)
             return handle
 

@@ -7,6 +7,7 @@ of a merged directory its topmost lower's, of a copied-up file its lower's, so t
 
 import os
 import stat
+from collections.abc import Callable
 from typing import Final
 
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Folder
@@ -37,7 +38,8 @@ class Inode:
     def status(self) -> os.stat_result:
         """Return the status on disk."""
         if self.anchor >= 0:
-            return os.stat(self.anchor)
+            assert isinstance(self.folder, DirectoryFolder)
+            return self.folder.shown_at(os.stat(self.anchor), self.path())
         status = self.folder.find(self.file)
         if status is None:
             raise FileNotFoundError(2, os.strerror(2), self.file)
@@ -133,9 +135,11 @@ class Directory(Inode):
 class InodeTable:
     """All inodes that the kernel, or an inode below them, refers to."""
 
-    def __init__(self, root: Directory, device: int) -> None:
+    def __init__(self, root: Directory, device: int, on_end: Callable[[os.stat_result], None]) -> None:
+        """`on_end` is called with the status of a file of the upper that is gone for good."""
         self._inodes: dict[int, Inode] = {ROOT: root}
         self._devices = {device: 0}
+        self._on_end = on_end
         self._copied: dict[tuple[int, int], int] = {}
         self._own_numbers: dict[tuple[int, int], int] = {}
         self.linked: dict[int, Inode] = {}  # copied-up files with further names in the lower layer, which are to join them
@@ -176,6 +180,7 @@ class InodeTable:
     def note_end(self, status: os.stat_result) -> None:
         """Note that a file of the upper goes with its last name and descriptor: its number on disk may be used again."""
         self._copied.pop((status.st_dev, status.st_ino), None)
+        self._on_end(status)
 
     def add(self, inode: Inode) -> None:
         """Add a new inode, and hold its parent."""

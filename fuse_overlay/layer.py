@@ -12,7 +12,10 @@ import os
 import stat
 from collections.abc import Iterator
 from enum import Enum
-from typing import Final, Protocol
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from fuse_overlay.ownership import Notes
 
 _OPEN_FOLDER: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _READ_FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
@@ -87,16 +90,27 @@ class OpenFolders:
 
 
 class DirectoryFolder:
-    """A folder of a layer that is a directory on disk. Its descriptor is opened when needed, and again after a `trim`."""
+    """A folder of a layer that is a directory on disk. Its descriptor is opened when needed, and again after a `trim`.
 
-    __slots__ = ("_descriptor", "_opacity", "_open_folders", "_parent", "name")
+    `notes` are the layer's, where owners and modes are not those of the files on disk.
+    """
 
-    def __init__(self, open_folders: OpenFolders, parent: "DirectoryFolder | None", name: bytes, descriptor: int = -1) -> None:
+    __slots__ = ("_descriptor", "_notes", "_opacity", "_open_folders", "_parent", "name")
+
+    def __init__(
+        self,
+        open_folders: OpenFolders,
+        parent: "DirectoryFolder | None",
+        name: bytes,
+        descriptor: int = -1,
+        notes: "Notes | None" = None,
+    ) -> None:
         self._open_folders = open_folders
         self._parent = parent
         self.name = name
         self._descriptor = descriptor
         self._opacity: Opacity | None = None
+        self._notes = notes
 
     @property
     def descriptor(self) -> int:
@@ -127,13 +141,14 @@ class DirectoryFolder:
     def find(self, name: bytes) -> os.stat_result | None:
         """See `Folder.find`."""
         try:
-            return os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+            status = os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
         except FileNotFoundError:
             return None
+        return status if self._notes is None else self._notes.shown(status, self, name)
 
     def child(self, name: bytes) -> "DirectoryFolder":
         """See `Folder.child`."""
-        return DirectoryFolder(self._open_folders, self, name)
+        return DirectoryFolder(self._open_folders, self, name, notes=self._notes)
 
     def entries(self) -> Iterator[tuple[bytes, int]]:
         """See `Folder.entries`."""
@@ -185,6 +200,24 @@ class DirectoryFolder:
     def path(self, name: bytes) -> bytes:
         """Return a path for the system calls that know no directory descriptors; it goes through this folder's descriptor."""
         return b"/proc/self/fd/%d/%b" % (self.descriptor, name)
+
+    @property
+    def is_flat(self) -> bool:
+        """Whether owners and modes are noted, and are not those of the files on disk."""
+        return self._notes is not None
+
+    def shown_at(self, status: os.stat_result, path: bytes) -> os.stat_result:
+        """Return the status of a file of this layer that has lost its name, when `path` is a magic link to it."""
+        return status if self._notes is None else self._notes.shown_at(status, path)
+
+    def where(self, name: bytes) -> bytes:
+        """Return the path of `name` below the layer's root, whose own is empty."""
+        parts = [] if name == ITSELF else [name]
+        folder: DirectoryFolder | None = self
+        while folder is not None and folder._parent is not None:
+            parts.append(folder.name)
+            folder = folder._parent
+        return b"/".join(reversed(parts))
 
     def _mark(self, name: bytes, attribute: bytes) -> bytes | None:
         try:

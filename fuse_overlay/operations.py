@@ -56,6 +56,7 @@ class OverlayOperations(pyfuse3.Operations):
         super().__init__()
         self._union = union
         self._inodes = union.inodes
+        self._owners = union.owners
         self._files = OpenFiles(union)
         self._directories = OpenDirectories(union)
 
@@ -120,7 +121,7 @@ class OverlayOperations(pyfuse3.Operations):
     def symlink(self, parent: int, name: bytes, target: bytes, context: Any) -> Any:
         """SYMLINK."""
         directory = self._inodes.directory(parent)
-        entries.make_symlink(self._union, directory, name, target, New(stat.S_IFLNK, context.uid, context.gid))
+        entries.make_symlink(self._union, directory, name, target, New(stat.S_IFLNK | 0o777, context.uid, context.gid))
         return self._made(directory, name)
 
     @_request
@@ -154,7 +155,7 @@ class OverlayOperations(pyfuse3.Operations):
     def create(self, parent: int, name: bytes, mode: int, flags: int, context: Any) -> tuple[Any, Any]:
         """CREATE: make and open."""
         directory = self._inodes.directory(parent)
-        info = self._files.create(directory, name, flags, New(mode & 0o7777, context.uid, context.gid))
+        info = self._files.create(directory, name, flags, New(stat.S_IFREG | (mode & 0o7777), context.uid, context.gid))
         return info, self._made(directory, name)
 
     @_request
@@ -165,7 +166,10 @@ class OverlayOperations(pyfuse3.Operations):
     @_request
     def write(self, handle: int, offset: int, content: bytes) -> int:
         """WRITE."""
-        return os.pwrite(handle, content, offset)
+        written = os.pwrite(handle, content, offset)
+        if self._owners.set_ids:
+            self._owners.written_to(handle)
+        return written
 
     @_request
     def release(self, handle: int) -> None:
@@ -176,6 +180,7 @@ class OverlayOperations(pyfuse3.Operations):
     def fsync(self, handle: int, data_only: bool) -> None:
         """FSYNC."""
         (os.fdatasync if data_only else os.fsync)(handle)
+        self._owners.sync()
 
     @_request
     def opendir(self, number: int, _context: Any) -> int:
@@ -202,6 +207,7 @@ class OverlayOperations(pyfuse3.Operations):
                 os.fsync(descriptor)
             finally:
                 os.close(descriptor)
+            self._owners.sync()
 
     @_request
     def statfs(self, _context: Any) -> Any:

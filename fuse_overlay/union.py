@@ -8,31 +8,48 @@ change it.
 import os
 import stat
 from collections.abc import Sequence
-from typing import Final
+from typing import Final, NamedTuple
 
 from fuse_overlay.inodes import ROOT, Directory, Inode, InodeTable
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Folder, Opacity, OpenFolders
+from fuse_overlay.ownership import FlatOwners, LayerNotes, NativeOwners, Notes, Owners
 
 _TEMPORARY: Final = b"#%d"
 
 
-class Union:
-    """One mounted union. `single_id`: every file is shown as owned by 0:0, because the mount's user namespace has no other ID."""
+class Ownership(NamedTuple):
+    """Whose the files are. `user` and `group`: the only ID of the mount's user namespace, which every file is shown with; or None.
 
-    def __init__(self, upper: int, work: int, lowers: Sequence[int], single_id: bool, open_folders: int) -> None:
+    Which folders have the flat form: the upper, and the lowers by their index, topmost first.
+    """
+
+    user: int | None = None
+    group: int | None = None
+    flat_upper: bool = False
+    flat_lowers: frozenset[int] = frozenset()
+
+
+class Union:
+    """One mounted union; the arguments but the last two are descriptors of its folders."""
+
+    def __init__(self, upper: int, work: int, lowers: Sequence[int], ownership: Ownership, open_folders: int) -> None:
         self.open_folders = OpenFolders(open_folders)
-        self.upper = self._root_folder(upper)
-        self.work = self._root_folder(work)
-        self.single_id = single_id
-        below = () if self.upper.opacity() is Opacity.OPAQUE else tuple(self._root_folder(lower) for lower in lowers)
+        self.ownership = ownership
+        self.owners: Owners = FlatOwners(upper) if ownership.flat_upper else NativeOwners(chowns=ownership.user is None)
+        self.upper = self._root_folder(upper, self.owners.notes)
+        self.work = self._root_folder(work, self.owners.notes)
+        below = () if self.upper.opacity() is Opacity.OPAQUE else tuple(map(self._lower_folder, range(len(lowers)), lowers))
         self.root = Directory(ROOT, None, b"", self.upper, below)
         self.root.lookups = 1  # the kernel never forgets it
-        self.inodes = InodeTable(self.root, os.stat(upper).st_dev)
+        self.inodes = InodeTable(self.root, os.stat(upper).st_dev, self.owners.forget)
         self._temporaries = 0
         self._clear_work()
 
-    def _root_folder(self, descriptor: int) -> DirectoryFolder:
-        return DirectoryFolder(self.open_folders, None, ITSELF, descriptor)
+    def _root_folder(self, descriptor: int, notes: Notes | None = None) -> DirectoryFolder:
+        return DirectoryFolder(self.open_folders, None, ITSELF, descriptor, notes)
+
+    def _lower_folder(self, index: int, descriptor: int) -> DirectoryFolder:
+        return self._root_folder(descriptor, LayerNotes(descriptor) if index in self.ownership.flat_lowers else None)
 
     def temporary_name(self) -> bytes:
         """Return a name in the work folder that nothing has."""

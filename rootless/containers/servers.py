@@ -106,7 +106,7 @@ class Servers:
         try:
             if union is not None:
                 lowers = len(descriptors) - _FOLDERS_OF_UNION
-                union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers, ids="full")
+                union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -165,7 +165,7 @@ class _Union:
         message = channel.receive(self._sync)
         lowers = len(message.descriptors) - _FOLDERS_OF_UNION
         if message.event == "staged":
-            self._helper.request("mount", message.descriptors, fds=["fuse", "upper", "work"], lowers=lowers, ids="full")
+            self._helper.request("mount", message.descriptors, fds=["fuse", "upper", "work"], lowers=lowers)
         for descriptor in message.descriptors:
             os.close(descriptor)
         if message.event != "staged":

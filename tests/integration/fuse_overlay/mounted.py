@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from rootless.linux import libc, mounts, namespaces
-from rootless.namespaces.idmap import write_by_kernel
+from rootless.namespaces.idmap import IdMaps, write_by_kernel
 from rootless.namespaces.parent import child_maps, fork_into_parent
 from tests.support.engine import make_folder, remove_tree, wait_until
 from tests.support.test_user import become_test_user
@@ -129,10 +129,14 @@ def _take(reading: int, pid: int) -> Any:
 class Mounted:
     """A mount of `lowers` (topmost first) below `upper`, by our server or by the kernel's overlayfs."""
 
-    def __init__(self, folder: Path, lowers: list[Path], driver: Driver = "fuse", ids: str = "full") -> None:
+    def __init__(
+        self, folder: Path, lowers: list[Path], driver: Driver = "fuse", maps: IdMaps | None = None, **fields: Any
+    ) -> None:
+        """`maps` are those of the mount's user namespace (None: all of ours), `fields` further ones of the request to mount."""
+        self.maps = maps
         self.upper, self.work, self.point = folder / "upper", folder / "work", folder / "mount"
         self.lowers = lowers
-        self.ids = ids
+        self.fields = fields
         for made in (self.upper, self.work, self.point, *lowers):
             made.mkdir(exist_ok=True, parents=True)
         self.driver = driver
@@ -159,7 +163,7 @@ class Mounted:
         theirs.close()
         with ours:
             assert ours.recv(1) == b"u"
-            write_by_kernel(self.init, child_maps())
+            write_by_kernel(self.init, self.maps or child_maps())
             ours.send(b"m")
             packet, descriptors, _flags, _address = socket.recv_fds(ours, 4096, 200)
         assert packet == b"mounted", packet
@@ -167,7 +171,7 @@ class Mounted:
 
     def _hand_over(self, descriptors: list[int]) -> None:
         if self.driver == "fuse":
-            reply = self.request("mount", *descriptors, fds=["fuse", "upper", "work"], lowers=len(self.lowers), ids=self.ids)
+            reply = self.request("mount", *descriptors, fds=["fuse", "upper", "work"], lowers=len(self.lowers), **self.fields)
             assert reply == {"ok": True}, reply
         for descriptor in descriptors:
             os.close(descriptor)
@@ -193,8 +197,10 @@ class Mounted:
             namespaces.unshare(namespaces.NEWUSER | namespaces.NEWNS)
             sync.send(b"u")
             assert sync.recv(1) == b"m"
-            os.setresgid(0, 0, 0)
-            os.setresuid(0, 0, 0)
+            if self._first_id() == 0:
+                os.setresgid(0, 0, 0)
+                os.setresuid(0, 0, 0)
+                libc.call("prctl", _PR_SET_DUMPABLE, 1, 0, 0, 0)  # so that others may join
             mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
             descriptors = self._mount()
             socket.send_fds(sync, [b"mounted"], descriptors)
@@ -215,9 +221,13 @@ class Mounted:
             )
             return []
         device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
-        options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
+        owner = self._first_id()
+        options = f"fd={device},rootmode=40000,user_id={owner},group_id={owner},allow_other,default_permissions"
         mounts.mount("fuse_overlay", str(self.point), "fuse", 0, options)
         return [device, *(os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (self.upper, self.work, *self.lowers))]
+
+    def _first_id(self) -> int:
+        return 0 if self.maps is None else self.maps.uids[0].inside
 
     def request(self, operation: str, *descriptors: int, **fields: Any) -> dict[str, Any]:
         """Make a request on the control socket and return the answer."""
@@ -255,7 +265,8 @@ class Mounted:
         namespaces.setns(pidfd, namespaces.NEWUSER | namespaces.NEWNS)
         os.close(pidfd)
         os.chdir(self.point)  # while we are root: other users cannot search the way to it
-        os.setgroups([])
+        if self.maps is None or not self.maps.is_single:
+            os.setgroups([])
         os.setresgid(user, user, user)
         os.setresuid(user, user, user)
 

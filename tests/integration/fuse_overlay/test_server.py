@@ -28,7 +28,7 @@ def test_requests_are_answered() -> None:
             union.answer_to(b"no JSON"),
             union.answer_to(b"[]"),
             union.request("guard"),
-            union.request("mount", null, fds=["fuse", "upper", "work"], lowers=0, ids="full"),
+            union.request("mount", null, fds=["fuse", "upper", "work"], lowers=0),
         ]
 
     answers = mounted(body)
@@ -41,8 +41,8 @@ def test_bad_mount_requests_are_refused_and_a_good_one_taken_afterwards() -> Non
         union = Mounted(folder, make_lowers(folder))
         union.start_server()
         null = os.open(os.devnull, os.O_RDONLY)
-        first = union.request("mount", null, null, null, fds=["fuse", "upper", "work"], lowers=0, ids="full")
-        second = union.request("mount", fds=["fuse", "upper", "work"], lowers=0, ids="full")
+        first = union.request("mount", null, null, null, fds=["fuse", "upper", "work"], lowers=0)
+        second = union.request("mount", fds=["fuse", "upper", "work"], lowers=0)
         third = union.request("sync")
         others = [union.answer_to(b"no JSON"), union.answer_to(b"[]")]
         with union:
@@ -199,7 +199,7 @@ def test_one_id_maps_show_every_file_as_the_only_owner() -> None:
         lower.mkdir()
         (lower / "file").write_text("x")
         os.chown(lower / "file", 5, 6)
-        with Mounted(folder, [lower], ids="one") as union:
+        with Mounted(folder, [lower], user=0, group=0) as union:
             return union.sh("echo y >> file; chmod 640 file; mkdir d; stat -c '%u %g' file d")
 
     assert in_parent(body) == "0 0\n0 0\n"
