@@ -40,7 +40,7 @@ def create(
         _remove_named(locations, options)
     network = modes.with_mac(modes.parse(options.network), dict(options.config).get("MacAddress"))
     namespace_modes.check_conflicts(options)
-    driver = drivers.choose(locations, environ)
+    options, driver = _with_maps(locations, environ, options)
     layers = tuple(layer_folders(locations, image))
     container_id = names.new_id()
     store = ContainerStore(locations)
@@ -63,6 +63,22 @@ def create(
         lock = _write(store, document, root, options)
     events.emit_container(locations, document, "create")
     return document, lock
+
+
+def _with_maps(locations: Locations, environ: Mapping[str, str], options: CreateOptions) -> tuple[CreateOptions, str]:
+    """Return the options and the storage driver; other ID maps than the default one need that in user space."""
+    keeps_id = options.namespaces.user.startswith(namespace_modes.KEEP_ID)
+    if not keeps_id and "IDMappings" not in dict(options.host_config):
+        return options, drivers.choose(locations, environ)
+    wanted = environ.get("RL_STORAGE_DRIVER") or "fuse"
+    if wanted != "fuse":
+        raise InvalidInput(f"other ID maps need the storage driver fuse, and {wanted} is asked for", "leave out --storage-driver")
+    if keeps_id and options.user is None:  # as Podman: it is the caller who runs inside
+        from rootless.namespaces.custom_maps import parse_keep_id
+
+        asked = parse_keep_id(options.namespaces.user)
+        options = options._replace(user=f"{asked.get('uid', os.getuid())}:{asked.get('gid', os.getgid())}")
+    return options, wanted
 
 
 def _remove_named(locations: Locations, options: CreateOptions) -> None:

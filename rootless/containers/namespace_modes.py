@@ -1,7 +1,8 @@
 """What the options of namespaces (`--pid`, `--ipc`, …, `--network container:`) and `--group-add` take, and what excludes what."""
 
 import os
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput
@@ -11,8 +12,9 @@ if TYPE_CHECKING:
 
 OF_CONTAINER: Final = "container:"
 KEEP_GROUPS: Final = "keep-groups"
+KEEP_ID: Final = "keep-id"
 
-_OTHER_MAPS: Final = ("keep-id", "nomap", "auto", "ns")
+_OTHER_MAPS: Final = ("nomap", "auto", "ns")
 # Docker's names of the kinds of modes, in its messages.
 _PID, _IPC, _UTS, _USER, _CGROUP = "PID", "IPC", "UTS", "USER", "CGROUP"
 
@@ -23,7 +25,7 @@ class NamespaceModes(NamedTuple):
     pid: str = ""  # or host, container:ID
     ipc: str = "private"  # or shareable, none, host, container:ID
     uts: str = ""  # or host, container:ID
-    user: str = ""  # "" follows what is joined (see `sharing`); private, host, container:ID
+    user: str = ""  # "" follows what is joined (see `sharing`); private, host, keep-id[:…], container:ID
     cgroup: str = "private"  # or host
     groups: tuple[str, ...] = ()  # names and numbers, or `KEEP_GROUPS` alone
 
@@ -51,9 +53,13 @@ def _parsed(option: str, kind: str, text: str | None, words: tuple[str, ...], de
     mode, separator, target = text.partition(":")
     if kind == _USER and mode in _OTHER_MAPS:
         raise InvalidInput(
-            f"--userns {text}: containers have the default ID map only, so far",
-            "other maps come with fuse_overlay's; leave it out, or give host, private or container:NAME",
+            f"--userns {text}: the files of the container would be out of your user's reach", "give keep-id, or maps by --uidmap"
         )
+    if kind == _USER and mode == KEEP_ID:
+        from rootless.namespaces.custom_maps import parse_keep_id  # rare
+
+        parse_keep_id(text)
+        return text
     takes_container = kind != _CGROUP
     if takes_container and mode == "container" and separator:
         if not target:
@@ -82,6 +88,11 @@ def with_full_ids(store: ContainerStore, options: "CreateOptions") -> "CreateOpt
     modes = options.namespaces
     modes = modes._replace(pid=full(modes.pid), ipc=full(modes.ipc), uts=full(modes.uts), user=full(modes.user))
     return options._replace(namespaces=modes, network=full(options.network))
+
+
+def has_own_maps(host_config: Mapping[str, Any]) -> bool:
+    """Tell whether a container has other ID maps than the default one (see `rootless.namespaces.custom_maps`)."""
+    return str(host_config.get("UsernsMode") or "").startswith(KEEP_ID) or bool(host_config.get("IDMappings"))
 
 
 def hostname_of(store: ContainerStore, options: "CreateOptions", container_id: str) -> str:

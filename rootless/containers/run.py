@@ -11,13 +11,14 @@ from rootless.containers.bundle import Bundle
 from rootless.containers.clients import Clients
 from rootless.containers.documents import Document
 from rootless.containers.loop import Loop
+from rootless.containers.namespace_modes import has_own_maps
 from rootless.containers.servers import Servers
 from rootless.containers.store import ContainerStore
 from rootless.containers.streams import Log, Streams
 from rootless.linux.process import ProcessId, identify
 from rootless.locations import Locations
 from rootless.namespaces.idmap import write_by_kernel
-from rootless.namespaces.parent import add_member, child_maps, fork_into_parent, remove_member
+from rootless.namespaces.parent import add_member, child_maps, fork_into_parent, own_maps, remove_member
 from rootless.runtime import launch
 from rootless.runtime.interpreter import engine_maps
 from rootless.runtime.process import complete
@@ -162,12 +163,28 @@ class Run:
             stdio,
             prepared.reaper,
             engine_maps(),
-            (lambda pid: write_by_kernel(pid, child_maps())) if shared.makes_user_namespace else None,
+            self._map_writer() if shared.makes_user_namespace else None,
             lingers=True,
             held=shared.descriptors,
             groups=prepared.groups,
             foreign=self._foreign(),
         )
+
+    def _map_writer(self) -> Callable[[int], None]:
+        """Return what gives the stage's user namespace its maps, as the parent namespace's root."""
+        host_config = self._document["HostConfig"]
+        if not has_own_maps(host_config):
+            return lambda pid: write_by_kernel(pid, child_maps())
+        from rootless.namespaces import custom_maps  # few containers have other maps
+
+        user, group = os.getuid(), os.getgid()
+
+        def write(pid: int) -> None:
+            maps = custom_maps.of_document(host_config, own_maps(), user, group)
+            assert maps is not None
+            write_by_kernel(pid, maps)
+
+        return write
 
     def _foreign(self) -> "ForeignRuntime | None":
         name = self._document["HostConfig"]["Runtime"]

@@ -14,6 +14,7 @@ from typing import Final
 from rootless.containers.documents import Document
 from rootless.containers.helpers import Helper
 from rootless.containers.loop import READABLE, Loop
+from rootless.containers.namespace_modes import has_own_maps
 from rootless.errors import RlError
 from rootless.linux.process import wait_readable
 from rootless.linux.sockets import socket
@@ -41,10 +42,13 @@ class Servers:
         self._tap = -1
         self._pidfd = -1
         self._restarts = 0
+        self._form_of_upper: dict[str, bool] = {}
 
     def begin(self, document: Document) -> None:
         """Execute the union's server, if the container needs it: everything will wait for that."""
         if document["Driver"] == "fuse":
+            if has_own_maps(document["HostConfig"]):
+                self._form_of_upper = {"upper": True}  # flat: all files on disk are the user's own, whoever has them inside
             self._execute(_UNION)
 
     def watcher(self, network: Network) -> Watcher:
@@ -106,7 +110,7 @@ class Servers:
         try:
             if union is not None:
                 lowers = len(descriptors) - _FOLDERS_OF_UNION
-                union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers)
+                union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers, flat=self._form_of_upper)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -186,15 +186,28 @@ def _parent_through(process: ProcessId) -> int | None:
 
 
 def _has_default_map(process: ProcessId) -> bool:
-    """Tell whether a live process's IDs are those of the default map, which may have changed since its namespace was made.
+    """Tell whether a live process's IDs are of the default map, which may have changed since its namespace was made.
 
-    Read from here, the map of a child namespace shows the IDs that its parent's have outside.
+    Read from here, the map of a child namespace shows the IDs that its parent's have outside. A container with other maps has a
+    part of them, in another order.
     """
     try:
         maps = IdMaps(read_map(f"/proc/{process.pid}/uid_map"), read_map(f"/proc/{process.pid}/gid_map"))
     except (FileNotFoundError, ProcessLookupError):
         return False
-    return maps == default_maps(os.geteuid(), os.getegid()).maps and is_alive(process)
+    default = default_maps(os.geteuid(), os.getegid()).maps
+    return (maps == default or _are_another_order(maps, default)) and is_alive(process)
+
+
+def _are_another_order(maps: IdMaps, default: IdMaps) -> bool:
+    """Tell whether the maps are not made as the default is, and have none but its IDs."""
+    if all(lines[:1] == own[:1] for lines, own in zip(maps, default, strict=True)):
+        return False
+    return all(
+        any(one.outside <= line.outside and line.outside + line.length <= one.outside + one.length for one in own)
+        for lines, own in zip(maps, default, strict=True)
+        for line in lines
+    )
 
 
 def _fork_joining(folder: int, parent: int, body: Callable[[], None], *, keep_groups: bool, member: bool) -> int:

@@ -19,6 +19,7 @@ from rootless.images.tree import OPAQUE, WHITEOUT
 from rootless.linux.openat2 import open_in_root
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+UPPER_NOTES: Final = "override_stat"  # beside a flat upper
 _NO_OWNER: Final = 0xFFFFFFFF  # chown(2): "leave it"
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
@@ -57,7 +58,8 @@ class MergedTree:
 
     def __init__(self, trees: list[str]) -> None:
         self._side = [_side_file(tree) for tree in trees]
-        self._noted = _take_notes(trees)
+        self._of_inodes = [_upper_notes(tree) for tree in trees]
+        self._noted = [notes is not None or counts for notes, counts in zip(self._of_inodes, _take_notes(trees), strict=True)]
         self._roots = [os.open(tree, _FOLDER) for tree in trees]
 
     def __enter__(self) -> "MergedTree":
@@ -89,9 +91,8 @@ class MergedTree:
         noted = xattrs.get(OVERRIDE_STAT)
         if noted is not None and self._noted[node.layer]:
             with contextlib.suppress(ValueError):  # a process in a container may set it to anything: then it says nothing
-                uid, gid, mode, *_ = noted.split(b":")
-                return Attributes(_owner(uid), _owner(gid), stat.S_IMODE(int(mode, 8)))
-        beside = self._side[node.layer].get(node.path)
+                return _parse(noted)
+        beside = self._side[node.layer].get(node.path) or (self._of_inodes[node.layer] or {}).get(node.status.st_ino)
         return beside or Attributes(node.status.st_uid, node.status.st_gid, stat.S_IMODE(node.status.st_mode))
 
     def _list(self, path: bytes, layers: list[int], stack: contextlib.ExitStack) -> tuple[list[Node], list[_Subfolder]]:
@@ -145,6 +146,12 @@ def _form_of(tree: str) -> str | None:
             return str(json.load(file)["form"])
     except FileNotFoundError:
         return None
+
+
+def _parse(text: bytes) -> Attributes:
+    """Return what a note says. Raises `ValueError`."""
+    uid, gid, mode, *_ = text.split(b":")
+    return Attributes(_owner(uid), _owner(gid), stat.S_IMODE(int(mode, 8)))
 
 
 def _owner(text: bytes) -> int:
@@ -209,3 +216,26 @@ def _side_file(tree: str) -> dict[bytes, Attributes]:
     except FileNotFoundError:
         return {}
     return {path.encode(errors="surrogateescape"): Attributes(uid, gid, mode) for path, uid, gid, mode in noted}
+
+
+def _upper_notes(tree: str) -> dict[int, Attributes] | None:
+    """Return what is noted of files of a flat upper that carry no xattr, by inode; None for any other tree.
+
+    The log is that of `fuse_overlay.side_files`: its first line names the inode of the upper that it is of.
+    """
+    try:
+        with open(f"{os.path.dirname(tree)}/{UPPER_NOTES}", "rb") as file:
+            content = file.read()
+    except FileNotFoundError:
+        return None
+    head, *lines = content[: content.rfind(b"\n") + 1].splitlines() or [b""]
+    found: dict[int, Attributes] = {}
+    if head != b"upper %d" % os.stat(tree).st_ino:
+        return found
+    for line in lines:
+        number, _, text = line.partition(b" ")
+        with contextlib.suppress(ValueError):  # somebody has edited it
+            found.pop(int(number), None)
+            if text:
+                found[int(number)] = _parse(text)
+    return found

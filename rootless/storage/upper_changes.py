@@ -12,6 +12,7 @@ import stat
 from collections.abc import Iterator
 from typing import Final, NamedTuple
 
+from rootless.images.attributes import OVERRIDE_STAT
 from rootless.storage.merged_tree import MergedTree, Node, entries_of, is_whiteout, opaque_mark, xattrs_of
 
 ADDED: Final = "A"
@@ -145,7 +146,11 @@ class Changes:
         if not stat.S_ISDIR(status.st_mode) and (status.st_size, status.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
             return False
         xattrs, xattrs_before = _xattrs(node), _xattrs(lower)
-        return self._tree.attributes(node, xattrs) == self._tree.attributes(lower, xattrs_before) and xattrs == xattrs_before
+        if self._tree.attributes(node, xattrs) != self._tree.attributes(lower, xattrs_before):
+            return False
+        for notes in (xattrs, xattrs_before):
+            notes.pop(OVERRIDE_STAT, None)  # of one form or the other: compared by what they say
+        return xattrs == xattrs_before
 
 
 def _join(folder: bytes, name: bytes) -> bytes:

@@ -69,6 +69,7 @@ ALLOWED: dict[str, dict[str, str]] = {
     "storage/merged_tree.py": {
         "tree": "a layer's or an upper's own folder, in the engine's",
         "f'{os.path.dirname(tree)}/{SIDE_FILE}'": "beside it",
+        "f'{os.path.dirname(tree)}/{UPPER_NOTES}'": "beside it",
         "f'{os.path.dirname(tree)}/{RECORD}'": "likewise",
         "folder": "a descriptor",
         "descriptor": "a descriptor",
