@@ -4,7 +4,6 @@ What it needs is imported first, then it waits for `mount`: so the interpreter's
 """
 
 import gc
-import logging
 import os
 import resource
 import sys
@@ -34,8 +33,6 @@ def main() -> None:
 
 def _run(control: ControlSocket) -> None:
     os.umask(0)
-    # pyfuse3 logs at each reply to a process that was killed while it waited, which is nobody's concern.
-    logging.getLogger("pyfuse3").setLevel(logging.CRITICAL)
     gc.freeze()
     mounted = _wait_for_mount(control)
     if mounted is None:
