@@ -237,6 +237,8 @@ class FlatOwners:
         mode = now.mode if now.kind == stat.S_IFDIR else _without_set_id(now.mode)
         changed = now._replace(user=now.user if user == -1 else user, group=now.group if group == -1 else group, mode=mode)
         self._note(path, changed, follows=follows)
+        if not self._has_xattrs or stat.S_IFMT(status.st_mode) not in _CARRY:  # the note is not on the file: its ctime goes on
+            os.utime(path, ns=(status.st_atime_ns, status.st_mtime_ns), follow_symlinks=follows)
 
     def chmod(self, path: bytes, mode: int, *, follows: bool) -> None:
         """See `Owners.chmod`."""
