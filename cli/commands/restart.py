@@ -27,7 +27,9 @@ def command(*, containers: tuple[str, ...], take_all: bool, signal_name: str | N
     seconds = lifecycle.FOR_EVER if timeout is not None and timeout < 0 else timeout
 
     def restart(name: str) -> str:
-        detached_start(lifecycle.restart(locations, name, signal_name, seconds))
+        running = lifecycle.restart(locations, name, signal_name, seconds)
+        if running is not None:
+            detached_start(running)
         return name
 
     names = choose(locations, containers, Chosen(take_all=take_all, running=True))

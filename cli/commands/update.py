@@ -6,8 +6,9 @@ import click
 
 from cli.several import for_each
 from cli.verb import GoFlags
-from rootless.containers import lifecycle, restart
+from rootless.containers import restart
 from rootless.containers.store import ContainerStore
+from rootless.containers.update import update
 from rootless.errors import InvalidInput
 from rootless.locations import from_environment
 
@@ -22,10 +23,10 @@ def command(*, containers: tuple[str, ...], policy: str | None) -> int:
     parsed = restart.parse(policy)
     locations = from_environment(os.environ, os.geteuid())
 
-    def update(name: str) -> str:
+    def update_policy(name: str) -> str:
         if parsed.name != "no" and ContainerStore(locations).find(name)["HostConfig"]["AutoRemove"]:
             raise InvalidInput("Restart policy cannot be updated because AutoRemove is enabled for the container")
-        lifecycle.update(locations, name, parsed.as_json)
+        update(locations, name, parsed.as_json)
         return name
 
-    return for_each(containers, update)
+    return for_each(containers, update_policy)

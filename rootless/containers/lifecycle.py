@@ -5,10 +5,10 @@ import os
 import signal
 import time
 from collections.abc import Callable, Iterator
-from typing import TYPE_CHECKING, Any, Final, NamedTuple
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from rootless import events
-from rootless.containers import documents, endpoint, frames
+from rootless.containers import documents, endpoint, ends, frames
 from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
 from rootless.containers.store import ContainerStore, is_of_this_node
@@ -27,6 +27,7 @@ FOR_EVER: Final = 2_000_000.0
 HELD_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP, signal.SIGQUIT)
 _KILL_SECONDS: Final = 30.0
 _TIDYING_SECONDS: Final = 5.0
+_TRIES: Final = 5
 
 
 class Running(NamedTuple):
@@ -106,13 +107,10 @@ def signals_held() -> Iterator[None]:
         signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
-def _take(
-    locations: Locations, name_or_id: str, seconds: float, on_running: Callable[[Document], None]
-) -> tuple[Document, ContainerLock]:
-    """Return a container that does not run, and its lock, taken, within `seconds`.
+def running_or_taken(locations: Locations, name_or_id: str, seconds: float) -> tuple[Document, ContainerLock | None]:
+    """Return a container that runs, or one that does not with its lock, taken within `seconds`. Raises `NoSuchObject`, `InUse`.
 
-    `on_running` is called as long as it runs, to end it or to raise. The short poll is for a monitor that is starting the
-    container, or that has told of its end and is tidying up. Raises `NoSuchObject`, `InUse`.
+    The short poll is for a monitor that is starting the container, or that has told of its end and is tidying up.
     """
     store = ContainerStore(locations)
     deadline = time.monotonic() + seconds
@@ -120,7 +118,7 @@ def _take(
         document = store.find(name_or_id)
         refuse_foreign(document)
         if document["State"]["Running"]:
-            on_running(document)
+            return document, None
         folder = store.folder(document["Id"])
         lock = ContainerLock(folder)
         with contextlib.suppress(FileNotFoundError):  # it was removed: `find` will say so
@@ -130,8 +128,31 @@ def _take(
                     return document, lock
                 lock.release()  # its monitor died just now: `find` repairs that
         if time.monotonic() >= deadline:
-            raise InUse(f"another command works on container {name_or_id}", "try again when that has ended")
+            raise busy(name_or_id)
         time.sleep(0.005)
+
+
+def _take(
+    locations: Locations, name_or_id: str, seconds: float, on_running: Callable[[Document], None]
+) -> tuple[Document, ContainerLock]:
+    """Return a container that does not run, and its lock; as `running_or_taken`.
+
+    `on_running` is called as long as it runs, to end it or to raise.
+    """
+    deadline = time.monotonic() + seconds
+    while True:
+        document, lock = running_or_taken(locations, name_or_id, max(0.0, deadline - time.monotonic()))
+        if lock is not None:
+            return document, lock
+        on_running(document)
+        if time.monotonic() >= deadline:
+            raise busy(name_or_id)
+        time.sleep(0.005)
+
+
+def busy(name_or_id: str) -> InUse:
+    """Return the error for a container whose lock somebody else holds for too long."""
+    return InUse(f"another command works on container {name_or_id}", "try again when that has ended")
 
 
 def kill(locations: Locations, document: Document, number: int) -> None:
@@ -159,17 +180,24 @@ def stop(locations: Locations, document: Document, seconds: float | None = None,
     None means the container's own time. The container is not started again by its restart policy; with `keep` it stays even if
     it was run with --rm.
     """
-    init = _running_init(document)
     if not document["State"]["Running"]:
         return
+    for _attempt in range(_TRIES):
+        _stop_run(locations, document, seconds, keep=keep)
+        if ends.wait_for_record(locations, document):
+            break
+        document = ContainerStore(locations).find(document["Id"])  # it got a restart policy, or another one, after we looked
+    events.emit_container(locations, document, "stop")
+
+
+def _stop_run(locations: Locations, document: Document, seconds: float | None, *, keep: bool) -> None:
+    init = _running_init(document)
     forbid_restart(locations, document, keep=keep)
     if init is not None and document["State"]["Status"] == documents.INITIALIZED:
         send_signal(init, signal.SIGKILL)  # nothing of the container's own runs yet that could end by itself
         wait_for_end(init, _KILL_SECONDS)
     elif init is not None:
         _end_init(locations, document, init, stop_seconds(document) if seconds is None else seconds)
-    wait_for_record(locations, document)
-    events.emit_container(locations, document, "stop")
 
 
 def _end_init(locations: Locations, document: Document, init: ProcessId, seconds: float) -> None:
@@ -207,62 +235,29 @@ def forbid_restart(locations: Locations, document: Document, *, keep: bool = Fal
         requests.ask_monitor(locations, document, {"op": "stop", "keep": keep})
 
 
-def restart(locations: Locations, name_or_id: str, number: str | None, seconds: float | None) -> Running:
-    """Stop a container that runs, with signal `number` if that is given, and start it again; as `begin`."""
+def restart(locations: Locations, name_or_id: str, number: str | None, seconds: float | None) -> Running | None:
+    """Stop a container that runs, with signal `number` if that is given, and start it again; as `begin`.
+
+    None: another command has started it in between, which is as good.
+    """
     document = ContainerStore(locations).find(name_or_id)
     refuse_foreign(document)
     if number is not None:
         document["Config"]["StopSignal"] = number  # in our copy only
     stop(locations, document, seconds, keep=True)
-    document, running = begin_existing(locations, document["Id"])
-    events.emit_container(locations, document, "restart")
-    return running
-
-
-def update(locations: Locations, name_or_id: str, policy: dict[str, Any]) -> None:
-    """Give a container another restart policy, in its record or, while it runs, by its monitor."""
-    store = ContainerStore(locations)
-    deadline = time.monotonic() + _TIDYING_SECONDS
-    while not _try_to_update(store, name_or_id, policy):
-        if time.monotonic() >= deadline:
-            raise InUse(f"another command works on container {name_or_id}", "try again when that has ended")
-        time.sleep(0.005)
-
-
-def _try_to_update(store: ContainerStore, name_or_id: str, policy: dict[str, Any]) -> bool:
-    document = store.find(name_or_id)
-    refuse_foreign(document)
-    if document["State"]["Running"]:
-        from rootless.containers import requests  # for this only
-
-        return requests.ask_monitor(store.locations, document, {"op": "update", "RestartPolicy": policy}) is not None
-    folder = store.folder(document["Id"])
-    lock = ContainerLock(folder)
-    try:
-        if not lock.acquire():
-            return False
-        document = documents.read(folder)
-        if document["State"]["Running"]:
-            return False
-        document["HostConfig"]["RestartPolicy"] = policy
-        documents.write(folder, document)
-    finally:
-        lock.release()
-    return True
-
-
-def wait_for_record(locations: Locations, document: Document) -> None:
-    """Wait until the end of a container whose init has ended is in its record (or the record gone, with --rm)."""
-    monitor = document["Rl"]["Monitor"]
-    if monitor is not None:
-        # It ends right after it wrote the record, unless a client is slow to take the last output: so not for ever.
-        lock = ContainerLock(ContainerStore(locations).folder(document["Id"]))
+    for _attempt in range(_TRIES):
         try:
-            lock.acquire_within(_KILL_SECONDS)
-        except FileNotFoundError:
-            pass  # removed
-        finally:
-            lock.release()
+            document, running = begin_existing(locations, document["Id"])
+        except InUse:
+            state = ContainerStore(locations).find(document["Id"])["State"]
+            if documents.has_begun(state):
+                return None
+            if state["Running"]:
+                raise
+        else:
+            events.emit_container(locations, document, "restart")
+            return running
+    raise busy(name_or_id)  # started, and ended, by others each time
 
 
 def wait(locations: Locations, name_or_id: str) -> int:
@@ -276,7 +271,7 @@ def wait(locations: Locations, name_or_id: str) -> int:
         status = _wait_at(store.folder(document["Id"]), document, ProcessId(*monitor))
         if status is not None:
             return status
-        document = store.find(name_or_id)
+        document = store.find(document["Id"])  # whatever its name is by now
     return document["State"]["ExitCode"]
 
 

@@ -8,7 +8,7 @@ from rootless import errors
 from rootless.containers import endpoint, frames
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore
-from rootless.errors import RlError
+from rootless.errors import NoSuchObject, RlError
 from rootless.linux.process import ProcessId
 from rootless.linux.sockets import socket
 from rootless.locations import Locations
@@ -32,26 +32,36 @@ def ask_monitor(locations: Locations, document: Document, request: Mapping[str, 
     try:
         sock = endpoint.connect(store.folder(document["Id"]), document, ProcessId(*monitor))
     except RlError:
-        if store.find(document["Id"])["Rl"]["Monitor"] == monitor:
+        if _is_watched_by(store, document["Id"], monitor):
             raise
         return None
     try:
         return _reply_to(sock, request)
-    except (ConnectionResetError, BrokenPipeError):
-        return None
     finally:
         sock.close()
 
 
+def _is_watched_by(store: ContainerStore, container_id: str, monitor: list[int]) -> bool:
+    try:
+        document = store.find(container_id)
+    except NoSuchObject:  # it was run with --rm, or removed by another command
+        return False
+    return document["State"]["Running"] and document["Rl"]["Monitor"] == monitor
+
+
 def _reply_to(sock: socket, request: Mapping[str, object]) -> dict[str, Any] | None:
-    sock.sendall(frames.encode(frames.REQUEST, json.dumps(request).encode()))
+    """Return the reply; None when the other side ended before."""
     decoder = frames.Decoder()
-    while received := sock.recv(1 << 16):
-        for kind, payload in decoder.feed(received):
-            if kind == frames.REPLY:
-                reply: dict[str, Any] = json.loads(payload)
-                raise_error_of(reply)
-                return reply
+    try:
+        sock.sendall(frames.encode(frames.REQUEST, json.dumps(request).encode()))
+        while received := sock.recv(1 << 16):
+            for kind, payload in decoder.feed(received):
+                if kind == frames.REPLY:
+                    reply: dict[str, Any] = json.loads(payload)
+                    raise_error_of(reply)
+                    return reply
+    except (ConnectionResetError, BrokenPipeError):
+        pass  # it was killed
     return None
 
 

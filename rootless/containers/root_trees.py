@@ -4,7 +4,7 @@ import errno
 import os
 from typing import NamedTuple
 
-from rootless.containers.documents import Document
+from rootless.containers.documents import Document, has_begun
 from rootless.containers.store import ContainerStore, is_of_this_node
 from rootless.images import layers
 from rootless.linux import namespaces
@@ -14,7 +14,7 @@ from rootless.storage.vfs import is_copied
 
 
 class RootTrees(NamedTuple):
-    """The upper and the layers' trees, topmost first; `late` is the init of a container whose root's server writes late, or 0.
+    """The upper and the layers' trees, topmost first; `late` is a process of a container whose root's server writes late, or 0.
 
     `whole_copy`: the upper holds everything (driver vfs).
     """
@@ -29,12 +29,13 @@ def root_trees(locations: Locations, document: Document) -> RootTrees:
     """Return where the files of a container are."""
     folder = ContainerStore(locations).folder(document["Id"])
     keys = reversed(document["Rl"]["LayerKeys"])
-    late = document["Driver"] == "fuse" and document["State"]["Running"] and is_of_this_node(document)
+    entry = document["Rl"]["Entry"]  # with --init the command: init is closed for good
+    late = document["Driver"] == "fuse" and has_begun(document["State"]) and is_of_this_node(document)
     return RootTrees(
         f"{folder}/upper",
         [f"{layers.folder_of(locations, key)}/{layers.TREE}" for key in keys],
         document["Driver"] == "vfs" and is_copied(folder),
-        document["State"]["Pid"] if late else 0,
+        entry[0] if late and entry is not None else 0,
     )
 
 
@@ -64,6 +65,7 @@ def sync_root(pid: int) -> None:
 
 
 def _join_and_sync(pid: int) -> None:
-    namespaces.setns(namespaces.open_namespace(pid, namespaces.NEWUSER), namespaces.NEWUSER)
+    user_namespace = namespaces.patiently(pid, lambda: namespaces.open_namespace(pid, namespaces.NEWUSER))
+    namespaces.setns(user_namespace, namespaces.NEWUSER)
     root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     syncfs(root)

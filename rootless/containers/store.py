@@ -137,6 +137,7 @@ class ContainerStore:
             if document["HostConfig"]["AutoRemove"]:
                 self.remove(document)
                 return None
+            own["Monitor"] = own["Init"] = own["Entry"] = own["MountNamespace"] = None
             documents.set_exited(document["State"], _KILLED, NODE_REBOOTED if rebooted else MONITOR_DIED, clock.now())
             documents.write(folder, document)
             return document

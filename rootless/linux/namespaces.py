@@ -3,9 +3,15 @@
 import errno
 import fcntl
 import os
-from typing import Final
+import time
+from collections.abc import Callable
+from typing import Final, TypeVar
 
 from rootless.linux import libc
+from rootless.linux.process import stat_fields
+
+T = TypeVar("T")
+_PATIENCE: Final = 1.0  # seconds; a program that cannot be read stays closed for good
 
 NEWTIME: Final = 0x00000080
 NEWNS: Final = 0x00020000
@@ -52,6 +58,24 @@ def unshare(flags: int) -> None:
 def setns(descriptor: int, flags: int) -> None:
     """Join the namespace of `descriptor`, or with a pidfd all namespaces in `flags` of that process (Linux 5.8)."""
     libc.call("setns", descriptor, flags)
+
+
+def patiently(pid: int, look: Callable[[], T]) -> T:
+    """Return what `look` at a process returns; called again for a while when it raises `PermissionError`.
+
+    A container's init is closed to everybody until it executes its command, and its record says a moment before that it runs.
+    Raises `ProcessLookupError` for one that has ended, which can be as closed.
+    """
+    deadline = time.monotonic() + _PATIENCE
+    while True:
+        try:
+            return look()
+        except PermissionError:
+            if stat_fields(pid) is None:
+                raise ProcessLookupError(errno.ESRCH, os.strerror(errno.ESRCH)) from None
+            if time.monotonic() >= deadline:
+                raise
+        time.sleep(0.002)
 
 
 def parent_of(user_namespace: int) -> int:

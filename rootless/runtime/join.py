@@ -116,7 +116,7 @@ def _reap(pid: int) -> None:
 def _enter(plan: JoinPlan, sync: socket) -> NoReturn:
     """Be E."""
     try:
-        flags = _foreign_namespaces(plan.entry_pidfd)
+        flags = namespaces.patiently(pid_of(plan.entry_pidfd), lambda: _foreign_namespaces(plan.entry_pidfd))
         if plan.admit is not None:
             plan.admit(os.getpid())
         keep_groups = plan.keep_groups or _has_single_id(plan.entry_pidfd)

@@ -194,7 +194,10 @@ def start_at(sync: socket, init: ProcessId, **fields: Any) -> ProcessId:
     Raises `CommandNotFound` or `CannotInvoke`; init has ended then.
     """
     entry = init
-    channel.send(sync, "start", **fields)
+    try:
+        channel.send(sync, "start", **fields)
+    except BrokenPipeError:
+        raise RlError("the container's init ended before it was started", "somebody may have killed it") from None
     while (message := channel.receive(sync)).event == "command":
         (pidfd,) = message.descriptors
         with contextlib.suppress(ProcessLookupError):  # it ended already, and so will init

@@ -12,6 +12,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from rootless.locations import Locations
 from tests.support.test_user import USER, drop_privileges
 
 COMMAND = [sys.executable, "-I", "-m", "cli"]
@@ -71,6 +72,11 @@ class Engine:
         """Run the environment's Python as the user."""
         command = [sys.executable, "-I", *arguments]
         subprocess.run(command, env=self.environment, cwd=self.folder, check=True, stdout=subprocess.DEVNULL, **drop_privileges())
+
+    @property
+    def locations(self) -> Locations:
+        """Where the engine's own modules find all of it."""
+        return Locations(str(self.data_root), str(self.runtime_dir))
 
     def record(self, container: str) -> dict[str, Any]:
         """Return what is written of a container, our own part included, without the repair that reading by `rl` does."""

@@ -22,7 +22,6 @@ from typing import Any, Final, NamedTuple
 from rootless.containers import documents, lifecycle
 from rootless.containers.documents import Document
 from rootless.containers.helpers import Helper
-from rootless.containers.lock import ContainerLock
 from rootless.containers.root_trees import root_trees
 from rootless.containers.store import ContainerStore
 from rootless.errors import InUse, RlError
@@ -37,7 +36,6 @@ from rootless.runtime.isolation import close_interpreter
 from rootless.storage import drivers
 from rootless.storage.root_filesystem import RootFilesystem
 
-_TRIES: Final = 5
 _TIDYING_SECONDS: Final = 5.0
 _FOLDERS_OF_UNION: Final = 3  # /dev/fuse, upper, work: before the layers
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
@@ -61,7 +59,7 @@ def started_copy(locations: Locations, name: str, copy: Copy) -> Iterator[Callab
 
     The worker has all descriptors of ours that are open now. Raises `NoSuchObject`, `InUse`, `NodeLacks`, `OSError`.
     """
-    document, lock = _running_or_taken(locations, name)
+    document, lock = lifecycle.running_or_taken(locations, name, _TIDYING_SECONDS)
     try:
         if lock is None:
             yield start_in_parent(locations, _copy_running, ProcessId(*_entry(document)), copy)
@@ -78,27 +76,10 @@ def started_copy(locations: Locations, name: str, copy: Copy) -> Iterator[Callab
             lock.release()
 
 
-def _running_or_taken(locations: Locations, name: str) -> tuple[Document, ContainerLock | None]:
-    """Return a container that runs, or one that does not with its lock."""
-    store = ContainerStore(locations)
-    for _attempt in range(_TRIES):
-        document = store.find(name)
-        lifecycle.refuse_foreign(document)
-        if document["State"]["Running"]:
-            return document, None
-        lock = ContainerLock(store.folder(document["Id"]))
-        if lock.acquire_within(_TIDYING_SECONDS):
-            document = documents.read(store.folder(document["Id"]))
-            if not document["State"]["Running"]:
-                return document, lock
-            lock.release()
-    raise InUse(f"another command works on container {name}", "try again when that has ended")
-
-
 def _entry(document: Document) -> list[int]:
     entry = document["Rl"]["Entry"]
-    if entry is None:
-        raise InUse(f"container {document['Id'][:12]} has ended", "try again")
+    if not documents.has_begun(document["State"]) or entry is None:
+        raise lifecycle.not_running(document)
     return entry
 
 
@@ -108,9 +89,12 @@ def _copy_running(entry: ProcessId, copy: Copy) -> None:
     if pidfd is None:
         raise InUse("the container has ended meanwhile", "try again")
     close_interpreter()
-    namespaces.setns(pidfd, namespaces.NEWUSER)
-    become_root()
-    root = os.open(f"/proc/{entry.pid}/root", _ROOT)
+    try:
+        namespaces.patiently(entry.pid, lambda: namespaces.setns(pidfd, namespaces.NEWUSER))
+        become_root()
+        root = os.open(f"/proc/{entry.pid}/root", _ROOT)
+    except (ProcessLookupError, FileNotFoundError):
+        raise InUse("the container has ended meanwhile", "try again") from None
     if not is_alive(entry):  # else the PID was its own until now, and the root is the container's
         raise InUse("the container has ended meanwhile", "try again")
     copy(root)
