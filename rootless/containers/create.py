@@ -121,7 +121,7 @@ def _write(store: ContainerStore, document: Document, root: RootFilesystem, opti
     lock = ContainerLock(folder)
     try:
         lock.acquire()
-        store.claim_name(document["Name"].lstrip("/"), container_id)
+        store.names.claim(document["Name"].lstrip("/"), container_id)
         make_folders(root)
         if options.secrets:
             from rootless.containers.secrets_of_container import add_secrets  # only where there are any
@@ -129,7 +129,7 @@ def _write(store: ContainerStore, document: Document, root: RootFilesystem, opti
             add_secrets(locations, folder, document, options.secrets)
         documents.write(folder, document)
     except (RlError, OSError):
-        store.release_name(document["Name"].lstrip("/"), container_id)
+        store.names.release(document["Name"].lstrip("/"), container_id)
         lock.release()
         trashed = trash.throw_away(locations, folder, container_id)
         if trashed is not None:

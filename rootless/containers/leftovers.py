@@ -33,8 +33,7 @@ def remove_damaged(locations: Locations, container_id: str) -> bool:
         if not lock.acquire():
             return False
         store = ContainerStore(locations)
-        for name in os.listdir(locations.names):
-            store.release_name(name, container_id)
+        store.names.release_all(container_id)
         _throw_away(locations, store.folder(container_id), container_id)
     finally:
         lock.release()

@@ -220,8 +220,8 @@ class Monitor:
                 "Name": str(policy["Name"]),
                 "MaximumRetryCount": int(policy["MaximumRetryCount"]),
             }
-        elif request["op"] == "rename":  # a command has claimed the name
-            self.document["Name"] = f"/{request['name']}"
+        elif request["op"] == "rename":
+            return self._rename(str(request["name"]))
         elif request["op"] == "health" and self._health is not None:
             self._health.take(*request["outcome"])
             return {"health": self.document["State"]["Health"]}
@@ -230,6 +230,13 @@ class Monitor:
         try:
             documents.write(self._folder, self.document)
         except OSError as error:
+            return failure_reply(error)
+        return {}
+
+    def _rename(self, name: str) -> dict[str, Any]:
+        try:
+            self._store.names.move(self.document, name, lambda: documents.write(self._folder, self.document))
+        except (RlError, OSError) as error:
             return failure_reply(error)
         return {}
 

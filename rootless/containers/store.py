@@ -1,10 +1,9 @@
-"""All containers of a data root: finding, claiming names, and telling the truth about those whose monitor died.
+"""All containers of a data root: finding, removing, and telling the truth about those whose monitor died.
 
 Reading takes no lock. A container of this node whose monitor is gone is repaired by whoever reads it: a surviving init is killed,
 the document says exited, 137, and `--rm` is completed. One of another node is shown as it is and never touched.
 """
 
-import contextlib
 import os
 import signal
 from collections.abc import Callable, Iterator
@@ -15,15 +14,14 @@ from rootless.containers import clock, documents
 from rootless.containers.addresses import remove_stale_socket
 from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
-from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject
+from rootless.containers.name_claims import NameClaims, ids_of
+from rootless.errors import DamagedRecord, InvalidInput, NoSuchObject
 from rootless.linux.process import ProcessId, boot_id, is_alive, send_signal, wait_for_end
 from rootless.locations import Locations
 
 MONITOR_DIED: Final = "monitor died"
 NODE_REBOOTED: Final = "the node was rebooted"
 _KILLED: Final = 137
-_NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
-_ID_LENGTH: Final = 64
 
 
 class ContainerStore:
@@ -31,6 +29,7 @@ class ContainerStore:
 
     def __init__(self, locations: Locations) -> None:
         self.locations = locations
+        self.names = NameClaims(locations)
 
     def folder(self, container_id: str) -> str:
         """Return the folder of a container."""
@@ -64,18 +63,16 @@ class ContainerStore:
 
     def ids(self) -> Iterator[str]:
         """Yield the IDs of all containers, and of folders whose container is being made."""
-        with contextlib.suppress(FileNotFoundError):
-            yield from (name for name in os.listdir(self.locations.containers) if len(name) == _ID_LENGTH)
+        return ids_of(self.locations)
 
     def id_of(self, name_or_id: str) -> str:
-        """Return the ID that a name, an ID or its prefix means; reads no record. Raises as `find`."""
+        """Return the ID that a name, an ID or its prefix means. Raises as `find`."""
         if "/" in name_or_id.strip("/") or not name_or_id.strip("/"):
             raise _no_such(name_or_id)
-        self._restore_names()
-        try:
-            return os.readlink(f"{self.locations.names}/{name_or_id.strip('/')}")
-        except OSError:  # no such name (or a folder's own entry such as ".."): it may be an ID
-            matching = [one for one in self.ids() if one.startswith(name_or_id)]
+        holder = self.names.holder_of(name_or_id.strip("/"))
+        if holder is not None:
+            return holder
+        matching = [one for one in self.ids() if one.startswith(name_or_id)]
         if len(matching) > 1:
             raise InvalidInput(f"several containers have an ID that begins with {name_or_id}", "give more of it")
         if not matching:
@@ -89,16 +86,6 @@ class ContainerStore:
         except (FileNotFoundError, NotADirectoryError):
             return None
         return self._repair(folder, document) if self._needs_repair(document) else document
-
-    def _restore_names(self) -> None:
-        """Make the folder of names again from the records, should it be lost."""
-        if os.path.isdir(self.locations.names) or not os.path.isdir(self.locations.containers):
-            return
-        os.makedirs(self.locations.names, 0o700, exist_ok=True)
-        for container_id in self.ids():
-            with contextlib.suppress(FileNotFoundError, FileExistsError, DamagedRecord):  # no name to be had from that
-                name = documents.read(self.folder(container_id))["Name"].lstrip("/")
-                os.symlink(container_id, f"{self.locations.names}/{name}")
 
     def _needs_repair(self, document: Document) -> bool:
         own = document["Rl"]
@@ -159,9 +146,10 @@ class ContainerStore:
         """Remove name and record; return where the files went, for `trash.delete`. `volumes` as for `remove`."""
         from rootless.storage import trash  # as above
 
-        self.release_name(document["Name"].lstrip("/"), document["Id"])
         remove_stale_socket(document["Rl"]["RuntimeDir"], document["Id"])  # of a monitor that was killed during a start
         trashed = trash.throw_away(self.locations, self.folder(document["Id"]), document["Id"])
+        # After the record: were we killed in between, a container without its name would be left, and another could get that.
+        self.names.release(document["Name"].lstrip("/"), document["Id"])
         names = document["Rl"].get("AnonymousVolumes")
         if names and trashed is not None and (volumes or document["HostConfig"]["AutoRemove"]):
             from rootless.containers.mounts_of_container import remove_volumes  # only where there are any
@@ -170,63 +158,11 @@ class ContainerStore:
         events.emit_container(self.locations, document, "destroy")
         return trashed
 
-    def claim_name(self, name: str, container_id: str) -> None:
-        """Claim a name for a container. Raises `InvalidInput`, or `InUse` when another container has it."""
-        check_name(name)
-        self._restore_names()
-        os.makedirs(self.locations.names, 0o700, exist_ok=True)
-        path = f"{self.locations.names}/{name}"
-        for _attempt in range(2):
-            try:
-                os.symlink(container_id, path)
-            except FileExistsError:
-                holder = self._holder_of(name)
-                if holder is not None:
-                    raise InUse(
-                        f'the container name "{name}" is already in use by container {holder}',
-                        f"remove that container (rl rm {name}) or choose another name",
-                    ) from None
-                with contextlib.suppress(FileNotFoundError):  # a claim whose maker was killed: its container never came
-                    os.unlink(path)
-                continue
-            return
-        raise InUse(f'the container name "{name}" was claimed at the same time by another command', "try again")
-
-    def _holder_of(self, name: str) -> str | None:
-        try:
-            holder = os.readlink(f"{self.locations.names}/{name}")
-        except FileNotFoundError:
-            return None
-        folder = self.folder(holder)
-        if os.path.exists(f"{folder}/{documents.FILE}"):
-            return holder
-        # Its maker holds the lock from before the claim until the document is there.
-        lock = ContainerLock(folder)
-        try:
-            return None if lock.acquire() else holder
-        except FileNotFoundError:
-            return None
-        finally:
-            lock.release()
-
-    def release_name(self, name: str, container_id: str) -> None:
-        """Give a name up, if the container has it."""
-        path = f"{self.locations.names}/{name}"
-        with contextlib.suppress(FileNotFoundError):  # already given up by whoever was here first
-            if os.readlink(path) == container_id:
-                os.unlink(path)
-
 
 def _was_abandoned(document: Document) -> bool:
     """Tell whether `run --rm` was killed before it had started the container; whoever gets the lock then removes it."""
     state = document["State"]
     return state["Status"] == "created" and document["HostConfig"]["AutoRemove"] and document["Rl"].get("ByRun", False)
-
-
-def check_name(name: str) -> None:
-    """Raise `InvalidInput` unless `name` is one that Docker takes: [a-zA-Z0-9][a-zA-Z0-9_.-]+."""
-    if len(name) < 2 or name[0] in "_.-" or not set(name) <= _NAME_CHARACTERS or len(name) > 200:
-        raise InvalidInput(f'invalid container name "{name}"', "allowed are [a-zA-Z0-9][a-zA-Z0-9_.-], two characters at least")
 
 
 def is_of_this_node(document: Document) -> bool:
