@@ -127,14 +127,14 @@ class Monitor:
             events.emit_container(self.locations, self.document, "init")
         else:
             self._note_created(init)
-            self._let_go(init)
+            self._let_go()
         run.watch()
 
-    def _let_go(self, init: ProcessId) -> None:
-        """Let init, which waits, execute the command."""
+    def _let_go(self) -> None:
+        """Let init, which waits, execute the command, and note who can be joined."""
         entry = self._run.start()
         self._started = time.monotonic()
-        if entry != init:
+        if list(entry) != self.document["Rl"]["Entry"]:
             self.document["Rl"]["Entry"] = list(entry)
             documents.write(self._folder, self.document)
         events.emit_container(self.locations, self.document, "start")
@@ -150,7 +150,7 @@ class Monitor:
         documents.set_running(self.document["State"], init[0], clock.now())
         try:
             documents.write(self._folder, self.document)
-            self._let_go(ProcessId(*init))
+            self._let_go()
         except (RlError, OSError) as error:
             self._failure = error
             self._run.signal(signal.SIGKILL)
@@ -161,7 +161,8 @@ class Monitor:
         """Write down who runs where, before init is let go: from then on a reader can tell whether we live."""
         own = self.document["Rl"]
         own["Node"], own["BootId"], own["RuntimeDir"] = os.uname().nodename, boot_id(), self._endpoint.folder
-        own["Monitor"], own["Init"], own["Entry"] = list(identify(os.getpid())), list(init), list(init)
+        own["Monitor"], own["Init"] = list(identify(os.getpid())), list(init)
+        own["Entry"] = None if self.document["HostConfig"]["Init"] else list(init)  # of --init nobody can join the init itself
         if "Staging" in own:
             own["Staging"]["CopyUp"] = []  # done; what the container removes from a volume stays removed
         namespace = self._run.mount_namespace

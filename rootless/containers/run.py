@@ -58,6 +58,8 @@ class Run:
         self._created: launch.Created | None = None
         self._prepared: Bundle | None = None
         self._pidfd = -1
+        self._outer: ProcessId | None = None  # the stage that lingers
+        self._stages_ended = False
         self._error = ""
         self.ended = False
         self.mount_namespace: int | None = None  # see `launch.Created`
@@ -86,6 +88,7 @@ class Run:
         assert self._created is not None
         assert self._prepared is not None
         entry = launch.start(self._created)
+        self._end_stages()
         spec = self._prepared.spec
         spec = {**spec, "process": complete(spec["process"], self._created.known)}
         bundle.write_config(self._folder, spec, self._prepared.shared.shown)
@@ -112,6 +115,7 @@ class Run:
     def take_down(self) -> None:
         """End what serves the container, and close everything."""
         self._servers.end()
+        self._end_stages()
         if self._created is not None:
             remove_member(self._runtime_dir, self._created.init)
         self.streams.close()
@@ -133,10 +137,18 @@ class Run:
         return None if config["Tty"] else self.streams.open_pipes(config["OpenStdin"])
 
     def _note_member(self, init: ProcessId, outer: int) -> None:
-        """Note that init keeps the parent namespace known from now on, in place of the outer stage."""
+        """Note that init keeps the parent namespace known; until it has executed its command it is closed, and `outer` does."""
         add_member(self._runtime_dir, init)
         with contextlib.suppress(ProcessLookupError):  # somebody else killed it
-            remove_member(self._runtime_dir, identify(outer))
+            self._outer = identify(outer)
+
+    def _end_stages(self) -> None:
+        """End the stage that has led to the parent namespace: init does from now on, or has ended."""
+        if self._outer is not None:
+            remove_member(self._runtime_dir, self._outer)
+        if self._created is not None and not self._stages_ended:
+            self._stages_ended = True
+            launch.end_stages(self._created)
 
     def _fork_stage(self, outer: Callable[[], None]) -> int:
         assert self._prepared is not None

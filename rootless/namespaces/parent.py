@@ -14,7 +14,8 @@ start, or somebody removed the runtime directory) /proc is searched once. P is m
     unlock; --------- one byte --------> goes on as P's root
 
 A look-up takes the lock shared. A starting container's outer stage keeps it until it has joined P and added its own file, and
-lives until the file of the container's init is there: so at any time some file leads to P, and no second one is made.
+lives until the container's init has executed its command: before, init is closed to us. One that stays above the command (--init)
+is closed for good: a child of it leads to P then. So at any time some file leads to P, and no second one is made.
 """
 
 import contextlib
@@ -114,11 +115,26 @@ def _look_through_members(folder: int) -> int | None:
             found = _parent_through(process)
         except PermissionError as error:
             closed = error
-            continue
+            found = _parent_through_children(process)
         if found is not None:
             return found
     if closed is not None:
         raise closed
+    return None
+
+
+def _parent_through_children(process: ProcessId) -> int | None:
+    """Return the parent namespace that a child of a closed member pins: with --init, the command below the init."""
+    try:
+        with open(f"/proc/{process.pid}/task/{process.pid}/children", encoding="ascii") as file:
+            children = file.read().split()
+    except (FileNotFoundError, ProcessLookupError):  # it has just ended; or the kernel was built without CONFIG_PROC_CHILDREN
+        return None
+    for child in children:
+        with contextlib.suppress(ProcessLookupError, PermissionError):  # ended; or about to execute: there may be another
+            found = _parent_through(identify(int(child)))
+            if found is not None:
+                return found
     return None
 
 

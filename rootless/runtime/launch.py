@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from rootless.errors import RlError
-from rootless.linux.process import ProcessId, identify, pid_of
+from rootless.linux.process import ProcessId, identify, pid_of, wait_readable
 from rootless.linux.sockets import packet_pair, socket
 from rootless.runtime import channel, stage
 from rootless.runtime.interpreter import check_protected
@@ -23,6 +23,7 @@ class Created(NamedTuple):
     sync: socket
     master: int | None  # of the container's terminal
     known: dict[str, Any]  # `process.completion` of the OCI process
+    unreaped: tuple[int, ...] = ()  # the stages that `end_stages` ends and reaps: an outer one that lingers, and the other
     mount_namespace: int | None = None  # where the PID namespace is not the container's own: who is in it must be ended
 
 
@@ -34,7 +35,7 @@ class Watcher(NamedTuple):
     on_network: Callable[[list[int]], None]
     on_mounted: Callable[[ProcessId], dict[str, Any]] = lambda _init: {}  # runs hooks; returns the OCI state for init's own
     on_listener: Callable[[int, int], None] = refuse_listener  # takes init's PID and the listener of its seccomp filter
-    on_created: Callable[[ProcessId, int], None] = lambda _init, _outer: None  # before an outer stage that waits is killed
+    on_created: Callable[[ProcessId, int], None] = lambda _init, _outer: None  # tells of an outer stage that lingers
 
 
 def create(
@@ -48,10 +49,11 @@ def create(
     """
     check_protected(plan.id_maps)
     ours, theirs = packet_pair()
+    starter = os.getpid()
 
     def outer() -> None:
         ours.close()
-        stage.run_outer(plan, theirs)
+        stage.run_outer(plan, theirs, starter)
 
     outer_pid = fork(outer)
     theirs.close()
@@ -135,13 +137,13 @@ class _Progress:
         self._known = message.fields["known"]
         with contextlib.suppress(ProcessLookupError):  # it ended already: the next event says why
             self._init = identify(message.fields["init"])
-        if self._outer is not None:
-            if self._init is not None:
-                watcher.on_created(self._init, self._outer)
-            self._kill_outer(self._outer)
+        if self._outer is not None and self._init is not None:
+            watcher.on_created(self._init, self._outer)
         # The stage of another runtime stays (`rootless.runtime.foreign`); ours ends. It becomes our child when O has ended.
         if message.fields["stage"] is not None:
             self._unreaped.insert(0, message.fields["stage"])
+        elif self._outer is not None:
+            self._kill_outer(self._outer)  # that stage wants us for its parent
 
     def _kill_outer(self, outer: int) -> None:
         os.kill(outer, signal.SIGKILL)  # a child of ours that was not reaped yet
@@ -149,10 +151,17 @@ class _Progress:
         self._outer = None
 
     def _finish(self) -> Created:
-        self._reap()  # before `start`: when the stage ends, init's parent changes, and the parent-death signal is for the last one
+        # Before `start`: when the stage ends, init's parent changes, and the parent-death signal is for the last one.
+        unreaped: list[int] = []
+        if self._outer is None:
+            self._reap()
+        else:
+            for stage_pid in self._unreaped:
+                _wait_for_zombie(stage_pid)
+            unreaped = [self._outer, *self._unreaped]
         if self._init is None:
             raise RlError("the container's init ended before it was ready")
-        return Created(self._init, self._pidfd, self._sync, self._master, self._known, *self._mount_namespace)
+        return Created(self._init, self._pidfd, self._sync, self._master, self._known, tuple(unreaped), *self._mount_namespace)
 
     def _reap(self) -> None:
         """Reap O, then T."""
@@ -177,6 +186,23 @@ class _Progress:
             os.close(self._listener)
         self._reap()
         reap_orphans()
+
+
+def _wait_for_zombie(pid: int) -> None:
+    """Wait for the end of a child's child, which is not reaped as long as that child lingers."""
+    with contextlib.suppress(ProcessLookupError):  # somebody killed both
+        pidfd = os.pidfd_open(pid)
+        wait_readable(pidfd, None)
+        os.close(pidfd)
+
+
+def end_stages(created: Created) -> None:
+    """End the stage that lingers, after the start or instead of it, and reap it and the other; to be called once."""
+    for number, pid in enumerate(created.unreaped):
+        if number == 0:
+            os.kill(pid, signal.SIGKILL)  # a child of ours that was not reaped yet
+        with contextlib.suppress(ChildProcessError):
+            os.waitpid(pid, 0)
 
 
 def start(created: Created) -> ProcessId:

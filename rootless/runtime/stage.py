@@ -10,7 +10,7 @@ well; I is init.
                                  <-------- "u" -----------
                                writes T's ID maps
                                  --------- "m" ----------> UID, GID 0; unshare(mount, net)
-                               exits (*)                   mounts the root
+                               ends (*)                    mounts the root
       <------------ staged [descriptors of the root's server] (FUSE requests wait)
                                                            makes the network device
       <------------ network [tap]
@@ -25,7 +25,7 @@ well; I is init.
       <------------ console [master] --------------------------------------------------
       <------------ listener [descriptor] (only of a filter that asks) -----------------
       <------------ ready -------------------------------------------------------------
-    reaps O (kills it first, if it waits) and T
+    reaps O and T (*)
       ------------- start ------------------------------------------------------------> parent-death signal; execve
       <------------ command [pidfd] (only below a reaper, from the command itself) ----
       <------------ end of file (close on exec), or error ------------------------------
@@ -34,9 +34,10 @@ well; I is init.
 file to whoever waits. Where `start` is another process than `create` (`rl oci`), I waits for it at a listening socket, and the part
 of the dialogue from `start` on takes place over the accepted connection.
 
-(*) A monitor's O waits, with nothing open, until S has noted I as a process of the parent namespace and kills it: see
-`rootless.namespaces.parent`. Where paths are to be given to the container's user, O first waits until T has resolved that, whose
-IDs T sends as P has them, and answers "o" when it is done.
+(*) A monitor's O lingers, with nothing open, until I has executed its command, and is killed then: until that I is closed to all
+who look for the parent namespace (`rootless.namespaces.parent`), and O leads there. Before `start`, S waits for T's end by a pidfd,
+and reaps T after O. Where paths are to be given to the container's user, O first waits until T has resolved that, whose IDs T sends
+as P has them, and answers "o" when it is done.
 """
 
 import errno
@@ -88,8 +89,8 @@ class StagePlan(NamedTuple):
     foreign: "ForeignRuntime | None" = None  # another runtime makes init
 
 
-def run_outer(plan: StagePlan, sync: socket) -> None:
-    """Be O: fork T, write its ID maps, and end."""
+def run_outer(plan: StagePlan, sync: socket, starter: int) -> None:
+    """Be O: fork T, write its ID maps, and end, or linger as long as the process `starter` lives."""
     keep = {0, 1, 2, sync.fileno(), *plan.preserved, *plan.held}
     keep.update(descriptor for descriptor in plan.stdio or () if descriptor >= 0)
     if plan.listener is not None:
@@ -114,15 +115,14 @@ def run_outer(plan: StagePlan, sync: socket) -> None:
     except Exception as error:  # as above
         channel.send_error(sync, error, "cannot prepare the container's IDs")
     if plan.lingers:
-        _linger()
+        _linger(starter)
 
 
-def _linger() -> None:
-    """Stay as a member of the parent namespace, with nothing open, until init has been noted as one."""
-    parent = os.getppid()
+def _linger(starter: int) -> None:
+    """Stay as a member of the parent namespace, with nothing open, until the container was started, or the starter ends."""
     close_all_except(set())
     set_parent_death_signal(signal.SIGKILL)
-    while os.getppid() == parent:
+    while os.getppid() == starter:
         signal.pause()
 
 

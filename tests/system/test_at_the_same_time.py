@@ -7,6 +7,7 @@ import time
 
 from rootless.containers import ends, requests
 from rootless.containers.store import ContainerStore
+from rootless.linux import namespaces
 from tests.support.engine import Engine, is_alive, wait_until
 
 NONE = ("--network", "none")
@@ -61,6 +62,41 @@ def test_a_monitor_that_was_killed_meanwhile_is_no_error(engine: Engine) -> None
         engine.rl("ps", "-a")  # notes its end
         assert requests.ask_monitor(engine.locations, before, {"op": "stop"}) is None
         engine.rl("rm", "-f", "box")
+
+
+def test_a_container_that_waits_for_its_start_keeps_the_parent_namespace_known(engine: Engine) -> None:
+    """Its init is closed to all who look for that; the next container made another one, and the two could not meet."""
+    engine.rl("create", "--name", "box", *NONE, "busybox", "sleep", "1000")
+    engine.rl("init", "box")
+    _run(engine, name="other")
+    engine.rl("start", "box")
+    assert _parent_of(engine, "box") == _parent_of(engine, "other")
+    engine.rl("cp", "/etc/passwd", "box:/tmp")
+
+
+def test_a_command_below_an_init_keeps_the_parent_namespace_known(engine: Engine) -> None:
+    _run(engine, "--init")
+    engine.rl("cp", "/etc/passwd", "box:/tmp")
+    _run(engine, name="other")
+    assert _parent_of(engine, "box") == _parent_of(engine, "other")
+
+
+def _parent_of(engine: Engine, container: str) -> int:
+    """Return the inode of the user namespace above a container's."""
+    own = namespaces.open_namespace(engine.record(container)["Rl"]["Entry"][0], namespaces.NEWUSER)
+    parent = namespaces.parent_of(own)
+    try:
+        return os.fstat(parent).st_ino
+    finally:
+        os.close(own)
+        os.close(parent)
+
+
+def test_what_a_container_with_an_init_has_written_late_is_seen(engine: Engine) -> None:
+    engine.environment["RL_STORAGE_DRIVER"] = "fuse"
+    _run(engine, "--init")
+    engine.rl("exec", "box", "touch", "/made")
+    assert engine.rl("diff", "box").stdout == "A /made\n"
 
 
 def test_a_container_that_waits_for_its_start_is_not_copied_into(engine: Engine) -> None:
