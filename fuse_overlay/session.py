@@ -93,5 +93,6 @@ def serve(fuse: int, control: int, on_control: Callable[[], None], between: Call
             notify_closing=lambda _descriptor: None,
         ),
     )
-    with contextlib.suppress(StopIteration):
+    # Aborted: who mounted it was killed before the first request, or somebody wrote to fusectl's `abort`.
+    with contextlib.suppress(StopIteration, ConnectionAbortedError):
         pyfuse3.main(min_tasks=1, max_tasks=1).send(None)
