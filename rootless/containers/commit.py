@@ -8,7 +8,7 @@ from isal import isal_zlib
 
 from rootless import events
 from rootless.containers.documents import Document
-from rootless.containers.root_trees import RootTrees, root_trees, sync_root
+from rootless.containers.root_trees import RootTrees, removal_told, root_trees, sync_root
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput, NoSuchObject
 from rootless.images import additions, reference
@@ -59,7 +59,8 @@ def commit(locations: Locations, name: str, image_name: str | None, options: Com
                 f"the image of container {name} was removed: {document['Image']}", "rl export writes its files all the same"
             )
         with tempfile.TemporaryFile(dir=locations.data_root) as file:
-            run_in_parent(locations, _write_layer, root_trees(locations, document), file.fileno())
+            with removal_told(locations, document, name):
+                run_in_parent(locations, _write_layer, root_trees(locations, document), file.fileno())
             file.seek(0)
             layer = store_layer(locations, file, base.diff_ids)
         layers: list[Blob] = [*parse_manifest(base.manifest).layers, layer.blob]

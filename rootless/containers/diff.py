@@ -3,7 +3,7 @@
 import os
 from typing import NamedTuple
 
-from rootless.containers.root_trees import RootTrees, root_trees, sync_root
+from rootless.containers.root_trees import RootTrees, removal_told, root_trees, sync_root
 from rootless.containers.store import ContainerStore
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
@@ -24,7 +24,8 @@ def changed_paths(locations: Locations, name: str) -> list[PathChange]:
     The caller is single-threaded. Raises `NoSuchObject`, `OSError`.
     """
     document = ContainerStore(locations).find(name)
-    found = run_in_parent(locations, _list, root_trees(locations, document))
+    with removal_told(locations, document, name):
+        found = run_in_parent(locations, _list, root_trees(locations, document))
     kinds = {path: kind for kind, path in found if kind != ENTERED}
     for path in list(kinds):
         above = os.path.dirname(path)

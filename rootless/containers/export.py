@@ -3,7 +3,7 @@
 import os
 
 from rootless import events
-from rootless.containers.root_trees import root_trees, sync_root
+from rootless.containers.root_trees import removal_told, root_trees, sync_root
 from rootless.containers.store import ContainerStore
 from rootless.errors import NoSuchObject
 from rootless.images.output_file import write_all
@@ -23,7 +23,8 @@ def export(locations: Locations, name: str, output: int) -> None:
     document = store.find(name)
     trees = root_trees(locations, document)
     lower = [] if trees.whole_copy else trees.layers
-    run_in_parent(locations, _write_tree, [trees.upper, *lower], output, trees.late)
+    with removal_told(locations, document, name):
+        run_in_parent(locations, _write_tree, [trees.upper, *lower], output, trees.late)
     if not os.path.exists(f"{store.folder(document['Id'])}/container.json"):
         raise NoSuchObject(f"container {name} was removed while it was exported", "what was written is not whole")
     events.emit_container(locations, document, "export")

@@ -1,11 +1,14 @@
 """What a container's root file system lies in on the disk, for those who read it there: export, diff and commit."""
 
+import contextlib
 import errno
 import os
+from collections.abc import Iterator
 from typing import NamedTuple
 
-from rootless.containers.documents import Document, has_begun
+from rootless.containers.documents import FILE, Document, has_begun
 from rootless.containers.store import ContainerStore, is_of_this_node
+from rootless.errors import NoSuchObject
 from rootless.images import layers
 from rootless.linux import namespaces
 from rootless.linux.sync import syncfs
@@ -37,6 +40,17 @@ def root_trees(locations: Locations, document: Document) -> RootTrees:
         document["Driver"] == "vfs" and is_copied(folder),
         entry[0] if late and entry is not None else 0,
     )
+
+
+@contextlib.contextmanager
+def removal_told(locations: Locations, document: Document, name: str) -> Iterator[None]:
+    """Raise `NoSuchObject` where files are missing because the container was removed while they were read."""
+    try:
+        yield
+    except FileNotFoundError:
+        if os.path.exists(f"{ContainerStore(locations).folder(document['Id'])}/{FILE}"):
+            raise
+        raise NoSuchObject(f"No such container: {name}", "it was removed meanwhile") from None
 
 
 def sync_root(pid: int) -> None:
