@@ -73,8 +73,7 @@ def test_all_bytes_arrive_in_order_through_attach_and_logs(engine: Engine, drive
     readers = [_Reader(processes[0], pause=_SLOW), _Reader(processes[1]), _Reader(processes[2], pause=_SLOW)]
     for reader in readers:
         reader.start()
-    monitor = engine.record("box")["Rl"]["Monitor"][0]
-    wait_until(lambda: _clients_of(monitor) >= 2, what="both are attached")
+    _wait_until_attached(*processes[:2])
     _start(engine, "attach", "box", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL).communicate(b"go\n", 900)
     for reader in readers:
         reader.join(900)
@@ -88,17 +87,21 @@ def test_all_bytes_arrive_in_order_through_attach_and_logs(engine: Engine, drive
         assert (reader.received, reader.digest.digest()) == (len(content) * times, expected.digest())
 
 
-def _clients_of(monitor: int) -> int:
-    """Return how many connections a monitor serves: its sockets, without the one that listens."""
-    return sum(os.readlink(path).startswith("socket:") for path in Path(f"/proc/{monitor}/fd").iterdir()) - 1
+def _is_attached(process: "subprocess.Popen[Any]") -> bool:
+    """Tell whether a command that passes signals on is attached: it catches them just before it asks, and then waits."""
+    fields = dict(line.split(":\t", 1) for line in Path(f"/proc/{process.pid}/status").read_text().splitlines() if ":\t" in line)
+    return bool(int(fields["SigCgt"], 16) >> signal.SIGTERM - 1 & 1) and fields["State"].startswith("S")
+
+
+def _wait_until_attached(*processes: "subprocess.Popen[Any]") -> None:
+    wait_until(lambda: all(map(_is_attached, processes)), what="they are attached")
 
 
 def test_an_attached_client_that_stops_reading_holds_only_output_back_and_its_end_frees_it(engine: Engine) -> None:
     script = "read go; i=0; while [ $i -lt 64 ]; do head -c 262144 /dev/zero; i=$((i+1)); done; echo; touch /done"
     engine.rl("run", "-di", "--name", "box", *NONE, "busybox", "sh", "-c", script)
     stuck = _start(engine, "attach", "--no-stdin", "box")
-    monitor = engine.record("box")["Rl"]["Monitor"][0]
-    wait_until(lambda: _clients_of(monitor) >= 1, what="it is attached")
+    _wait_until_attached(stuck)
     other = engine.start("attach", "box", stdin=subprocess.PIPE, stdout=subprocess.DEVNULL)
     assert other.stdin is not None
     other.stdin.write("go\n")
@@ -113,10 +116,9 @@ def test_an_attached_client_that_stops_reading_holds_only_output_back_and_its_en
 
 def test_what_is_typed_by_several_arrives_and_all_see_it(engine: Engine) -> None:
     engine.rl("run", "-di", "--name", "box", *NONE, "busybox", "sh", "-c", "read a; read b; echo $a-$b")
-    monitor = engine.record("box")["Rl"]["Monitor"][0]
     first = engine.start("attach", "box", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
     second = engine.start("attach", "box", stdin=subprocess.PIPE, stdout=subprocess.PIPE)
-    wait_until(lambda: _clients_of(monitor) >= 2, what="both are attached")
+    _wait_until_attached(first, second)
     assert first.stdin is not None
     first.stdin.write("one\n")
     first.stdin.flush()
@@ -138,14 +140,12 @@ def test_signals_are_the_command_s_own_without_sig_proxy(engine: Engine, verb: s
         arguments = ("attach", "--sig-proxy=false", "box")
     process = engine.start(*arguments, stdout=subprocess.PIPE)
     wait_until(lambda: engine.rl("logs", "box", check=None).stdout == "ready\n", what="it runs")
-    if verb == "attach":
-        wait_until(lambda: _clients_of(engine.record("box")["Rl"]["Monitor"][0]) >= 1, what="it is attached")
     process.send_signal(signal.SIGTERM)
     process.communicate(timeout=20)
     assert process.returncode == -signal.SIGTERM
     assert engine.state("box")["Running"]
     proxied = engine.start("attach", "box", stdout=subprocess.PIPE)
-    wait_until(lambda: _clients_of(engine.record("box")["Rl"]["Monitor"][0]) >= 1, what="it is attached")
+    _wait_until_attached(proxied)
     proxied.send_signal(signal.SIGTERM)
     assert proxied.communicate(timeout=20)[0] == "caught\n"
     assert proxied.returncode == 3
