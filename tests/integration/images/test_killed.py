@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -18,6 +19,7 @@ from rootless.images.remove import remove
 from rootless.images.store import Image
 from rootless.images.unpack_image import read_record
 from tests.integration.images.conftest import Place
+from tests.support.engine import wait_until
 from tests.support.registries import Registry, build_image, digest_of
 from tests.support.scripted_registry import Request, ScriptedRegistry, whole
 from tests.support.tars import file, folder, make
@@ -56,6 +58,20 @@ def killed_pull(place: Place, name: str, seconds: float, *, with_worker: bool) -
         else:
             process.kill()
         process.wait()
+        # Its worker notices that it is alone when it writes next; until then what it unpacks is its own.
+        wait_until(lambda: not _is_in_session(process.pid), what="the worker has ended")
+
+
+def _is_in_session(session: int) -> bool:
+    """Tell whether a process of a session lives."""
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = path.read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            continue
+        if int(fields[3]) == session and fields[0] not in "ZX":
+            return True
+    return False
 
 
 def test_killed_pulls_are_finished_by_the_next(place: Place, registry: Registry) -> None:

@@ -25,9 +25,10 @@ from tests.support.test_user import USER
 
 _LONG_AGO: Final = 3600.0  # seconds: what killed commands left is collected when it is older than a minute
 # What a killed commit has stored, as `rl system prune` removes it when it is an hour old.
+_A_DAY: Final = 86_400.0  # seconds: unfinished blobs are kept for that long
 _SWEEP: Final = (
     "import sys, time; from rootless.images.sweep import sweep; from rootless.locations import Locations; "
-    f"sweep(Locations(*sys.argv[1:]), lambda: (), time.time() + {2 * _LONG_AGO})"
+    f"sweep(Locations(*sys.argv[1:]), lambda: (), time.time() + {2 * _A_DAY})"
 )
 
 

@@ -79,7 +79,10 @@ ALLOWED: dict[str, dict[str, str]] = {
     "storage/upper_changes.py": {"folder": "a descriptor"},
     "containers/commit.py": {},
     "containers/diff.py": {},
-    "containers/root_trees.py": {"f'/proc/{pid}/root'": "to sync its file system, and nothing else; in a process outside of it"},
+    "containers/root_trees.py": {
+        "f'/proc/{pid}/root'": "to sync its file system, and nothing else; in a process outside of it",
+        "f'{ContainerStore(locations).folder(document['Id'])}/{FILE}'": "the engine's own",
+    },
     "containers/export.py": {
         "f'{store.folder(document['Id'])}/container.json'": "the engine's own",
     },
