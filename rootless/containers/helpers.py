@@ -11,14 +11,16 @@ import json
 import os
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
+from rootless.containers.namespace_modes import has_own_maps
 from rootless.linux.own_process import close_all_except
 from rootless.linux.process import wait_readable
 from rootless.linux.sockets import packet_pair, receive_packet, send_packet
 from rootless.namespaces.parent import fork_into_parent
 
+_FOLDERS_OF_UNION: Final = 3  # /dev/fuse, upper, work: before the layers
 _PATIENCE: Final = 2.0  # seconds that a helper may take to end
 
 
@@ -75,6 +77,16 @@ class Helper:
                     signal.pidfd_send_signal(pidfd, signal.SIGKILL)
                 os.close(pidfd)
         self.exit_code()
+
+
+def serve_root(union: Helper, descriptors: Sequence[int], host_config: Mapping[str, Any]) -> None:
+    """Ask a `fuse_overlay` to serve a root: `descriptors` are /dev/fuse, the upper, the work folder and the layers.
+
+    With other ID maps than the default one the upper is flat: all files on disk are the user's, whoever has them inside.
+    """
+    lowers = len(descriptors) - _FOLDERS_OF_UNION
+    flat = {"upper": has_own_maps(host_config)}
+    union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers, flat=flat)
 
 
 def _execute(module: str, control: int, errors: int) -> None:

@@ -8,13 +8,12 @@ container along, because its root is gone.
 import contextlib
 import os
 import select
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Mapping
+from typing import Any, Final
 
 from rootless.containers.documents import Document
-from rootless.containers.helpers import Helper
+from rootless.containers.helpers import Helper, serve_root
 from rootless.containers.loop import READABLE, Loop
-from rootless.containers.namespace_modes import has_own_maps
 from rootless.errors import RlError
 from rootless.linux.process import wait_readable
 from rootless.linux.sockets import socket
@@ -26,7 +25,6 @@ from rootless.runtime.launch import Watcher
 _STACK: Final = "slirp_net"
 _UNION: Final = "fuse_overlay"
 _STACK_TRIES: Final = 3
-_FOLDERS_OF_UNION: Final = 3  # /dev/fuse, upper, work: before the layers
 
 
 class Servers:
@@ -42,13 +40,12 @@ class Servers:
         self._tap = -1
         self._pidfd = -1
         self._restarts = 0
-        self._form_of_upper: dict[str, bool] = {}
+        self._host_config: Mapping[str, Any] = {}
 
     def begin(self, document: Document) -> None:
         """Execute the union's server, if the container needs it: everything will wait for that."""
+        self._host_config = document["HostConfig"]
         if document["Driver"] == "fuse":
-            if has_own_maps(document["HostConfig"]):
-                self._form_of_upper = {"upper": True}  # flat: all files on disk are the user's own, whoever has them inside
             self._execute(_UNION)
 
     def watcher(self, network: Network) -> Watcher:
@@ -109,8 +106,7 @@ class Servers:
         union = self._helpers.get(_UNION)
         try:
             if union is not None:
-                lowers = len(descriptors) - _FOLDERS_OF_UNION
-                union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers, flat=self._form_of_upper)
+                serve_root(union, descriptors, self._host_config)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

@@ -74,6 +74,12 @@ def test_owners_and_modes_are_kept_and_go_into_archives_and_images(engine: Engin
     engine.rl("stop", "-t", "0", "box")
     assert engine.rl("diff", "box").stdout.splitlines() == changes
     assert _members(_output(engine, "export", "box")) == found
+    assert _members(_output(engine, "cp", "box:/b", "-")) == {"b": (5, 6, 0o4755)}
+    engine.rl("cp", "box:/b", f"{engine.folder}/home/b")
+    engine.rl("cp", f"{engine.folder}/home/b", "box:/again")
+    assert _is_all_the_users(upper)
+    engine.rl("start", "box")
+    assert engine.rl("exec", "box", "sh", "-c", _LIST).stdout.splitlines() == _EXPECTED
 
 
 def test_copying_into_a_stopped_container(engine: Engine) -> None:

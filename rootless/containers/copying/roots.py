@@ -21,7 +21,7 @@ from typing import Any, Final, NamedTuple
 
 from rootless.containers import documents, lifecycle
 from rootless.containers.documents import Document
-from rootless.containers.helpers import Helper
+from rootless.containers.helpers import Helper, serve_root
 from rootless.containers.root_trees import root_trees
 from rootless.containers.store import ContainerStore
 from rootless.errors import InUse, RlError
@@ -37,7 +37,6 @@ from rootless.storage import drivers
 from rootless.storage.root_filesystem import RootFilesystem
 
 _TIDYING_SECONDS: Final = 5.0
-_FOLDERS_OF_UNION: Final = 3  # /dev/fuse, upper, work: before the layers
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
 Copy = Callable[[int], None]
@@ -140,16 +139,16 @@ def _sources_of(locations: Locations, document: Document) -> Callable[[str], Non
 class _Union:
     """The server of a root that is served in user space, for the time of one copy."""
 
-    def __init__(self, locations: Locations, errors: int, sync: socket) -> None:
+    def __init__(self, locations: Locations, document: Document, errors: int, sync: socket) -> None:
+        self._host_config = document["HostConfig"]
         self._helper = Helper(locations.runtime_dir, "fuse_overlay", errors)
         self._sync = sync
 
     def serve(self) -> None:
         """Hand the server what the worker has mounted. Raises `RlError` when that failed; the worker's own error tells more."""
         message = channel.receive(self._sync)
-        lowers = len(message.descriptors) - _FOLDERS_OF_UNION
         if message.event == "staged":
-            self._helper.request("mount", message.descriptors, fds=["fuse", "upper", "work"], lowers=lowers)
+            serve_root(self._helper, message.descriptors, self._host_config)
         for descriptor in message.descriptors:
             os.close(descriptor)
         if message.event != "staged":
@@ -174,7 +173,7 @@ def _server_of(locations: Locations, document: Document) -> Iterator[tuple[_Unio
     log = f"{ContainerStore(locations).folder(document['Id'])}/engine.log"
     errors = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_CLOEXEC, 0o600)
     try:
-        union = _Union(locations, errors, ours)
+        union = _Union(locations, document, errors, ours)
         try:
             yield union, theirs
         finally:
