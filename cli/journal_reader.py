@@ -8,10 +8,10 @@ import os
 import select
 import time
 from collections.abc import Iterator
-from datetime import UTC, datetime
 from typing import Final
 
 from cli.log_entries import Entry, Selection
+from rootless.containers.clock import rfc3339
 from rootless.containers.log_journal import END_NOTE
 from rootless.errors import NodeLacks, RlError
 
@@ -52,7 +52,7 @@ class JournalReader:
                     if (entries := following.read()) is None:
                         following.check()
                         return
-                    yield [entry for fields in entries if (entry := self._entry(fields)) is not None]
+                    yield self._shown(entries)
                 if monitor_pidfd in ready and deadline is None:
                     poll.unregister(monitor_pidfd)
                     deadline = time.monotonic() + _PATIENCE
@@ -74,10 +74,13 @@ class JournalReader:
         program = _Journalctl(arguments)
         try:
             while (entries := program.read()) is not None:
-                yield [entry for fields in entries if (entry := self._entry(fields)) is not None]
+                yield self._shown(entries)
             program.check()
         finally:
             program.end()
+
+    def _shown(self, entries: list[dict[bytes, bytes]]) -> list[Entry]:
+        return [entry for fields in entries if (entry := self._entry(fields)) is not None]
 
     def _entry(self, fields: dict[bytes, bytes]) -> Entry | None:
         self._last = fields.get(b"CONTAINER_LOG_EPOCH", b"") + b" " + fields.get(b"CONTAINER_LOG_ORDINAL", b"")
@@ -85,7 +88,7 @@ class JournalReader:
             return None
         text = fields[b"MESSAGE"].decode("utf-8", "surrogateescape") + ("" if b"CONTAINER_PARTIAL_MESSAGE" in fields else "\n")
         stream = _STREAMS.get(fields.get(b"PRIORITY", b""), "stdout")
-        return Entry(text, stream, _rfc3339(int(fields[b"__REALTIME_TIMESTAMP"])), self._details)
+        return Entry(text, stream, rfc3339(int(fields[b"__REALTIME_TIMESTAMP"]) * 1000), self._details)
 
     def _noted(self) -> bytes:
         """Return epoch and number of the last entry of the last run; nothing where none has ended."""
@@ -174,8 +177,3 @@ def _time(nanoseconds: int) -> str:
     """Return a time as journalctl takes it, which knows microseconds."""
     seconds, rest = divmod(nanoseconds // 1000, 10**6)
     return f"@{seconds}.{rest:06d}"
-
-
-def _rfc3339(microseconds: int) -> str:
-    seconds, rest = divmod(microseconds, 10**6)
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%S}.{rest:06d}000Z"

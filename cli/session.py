@@ -73,8 +73,8 @@ def attach_to(
     """Be attached to a container, or to a command in it, until the end or until the user detaches; returns the exit status.
 
     Signals are forwarded to the init of the container with that `document`, unless `forwards` says else; None: they mean this
-    command. With `begins` a container
-    that waits for its start begins once we are attached. Only the streams `attached` are, if any are named.
+    command. With `begins` a container that waits for its start begins once we are attached. Only the streams `attached` are, if any
+    are named.
     """
     from cli.attachment import attach  # a detached start does without
 

@@ -64,7 +64,7 @@ class LayerNotes:
             found = self._beside.get(folder.where(name)) if self._beside else None
         return status if found is None else noted.shown(status, found)
 
-    def shown_at(self, status: os.stat_result, path: bytes) -> os.stat_result:  # noqa: ARG002
+    def shown_at(self, status: os.stat_result, path: bytes) -> os.stat_result:  # noqa: ARG002 - as it says
         """Return it as it is: a layer's file does not lose its name."""
         return status
 
@@ -214,7 +214,7 @@ class FlatOwners:
         flags = os.O_CREAT | os.O_EXCL | os.O_WRONLY | os.O_CLOEXEC
         os.close(os.open(name, flags, self.disk_mode(mode), dir_fd=folder.descriptor))
 
-    def give(self, folder: Place, name: bytes, wanted: Noted, parent: os.stat_result, *, in_place: bool) -> None:  # noqa: ARG002
+    def give(self, folder: Place, name: bytes, wanted: Noted, parent: os.stat_result, *, in_place: bool) -> None:  # noqa: ARG002 - no disk helps
         """See `Owners.give`."""
         if parent.st_mode & stat.S_ISGID:
             mode = wanted.mode | stat.S_ISGID if wanted.kind == stat.S_IFDIR else wanted.mode

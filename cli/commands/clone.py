@@ -39,9 +39,9 @@ def command(
     locations = from_environment(os.environ, os.geteuid())
     store = ContainerStore(locations)
     original = store.find(container)
-    if destroy and not force and original["State"]["Running"]:
-        raise InUse(f"container {container} is running", "stop it first, or give --force, too")
     if destroy:
+        if original["State"]["Running"] and not force:
+            raise InUse(f"container {container} is running", "stop it first, or give --force, too")
         lifecycle.refuse_foreign(original)
     document = _clone(locations, original, name or given_name or _free_name(store, original), image, starts=starts)
     if destroy:

@@ -24,7 +24,7 @@ def command(*, containers: tuple[str, ...], take_all: bool, signal_name: str | N
         signal_number(signal_name)  # refused before anything is stopped
     locations = from_environment(os.environ, os.geteuid())
     make_private_folder(locations.runtime_dir)
-    seconds = lifecycle.FOR_EVER if timeout is not None and timeout < 0 else timeout
+    seconds = lifecycle.grace(timeout)
 
     def restart(name: str) -> str:
         running = lifecycle.restart(locations, name, signal_name, seconds)

@@ -10,7 +10,7 @@ from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput, NoSuchObject
-from rootless.locations import Locations, from_environment
+from rootless.locations import from_environment
 
 
 @click.command(cls=GoFlags)
@@ -41,7 +41,7 @@ def command(
     def remove(name: str) -> str | None:
         try:
             if seconds is not None:
-                _stop(locations, name, seconds)
+                lifecycle.stop(locations, ContainerStore(locations).find(name), lifecycle.grace(seconds))
             lifecycle.remove(locations, name, force=force, volumes=volumes)
         except NoSuchObject as error:
             if ignore:
@@ -54,8 +54,3 @@ def command(
 
     chosen = Chosen(take_all, filters, running=None if force or filters else False)
     return for_each(choose(locations, (*containers, *read_ids(cid_files)), chosen), remove)
-
-
-def _stop(locations: Locations, name: str, seconds: int) -> None:
-    document = ContainerStore(locations).find(name)
-    lifecycle.stop(locations, document, lifecycle.FOR_EVER if seconds < 0 else float(seconds))

@@ -55,7 +55,7 @@ def command(
 
     named = (*containers, *read_ids(cid_files))
     status = for_each(choose(locations, named, Chosen(take_all, filters, running=True)), find)
-    seconds = lifecycle.FOR_EVER if timeout is not None and timeout < 0 else timeout
+    seconds = lifecycle.grace(timeout)
     return _stop_all(locations, found, seconds) or status
 
 

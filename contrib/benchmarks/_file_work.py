@@ -43,27 +43,27 @@ _CREATE: Final = (
 
 
 def _fio(kind: str, size: str) -> str:
-    options = f"--name=f --directory=/work --size=128m --ioengine=psync --bs={size} --rw={kind} --runtime=3 --minimal"
+    options = f"--name=f --directory=/scratch --size=128m --ioengine=psync --bs={size} --rw={kind} --runtime=3 --minimal"
     return f"fio {options} >/dev/null"
 
 
-_LAY_OUT: Final = "fio --name=f --directory=/work --size=128m --ioengine=psync --bs=1m --rw=write --minimal >/dev/null"
+_LAY_OUT: Final = "fio --name=f --directory=/scratch --size=128m --ioengine=psync --bs=1m --rw=write --minimal >/dev/null"
 
 WORKS: Final = (
-    Work("untar 20,000 files", "tar -xf /data/tree.tar -C /work"),
+    Work("untar 20,000 files", "tar -xf /data/tree.tar -C /scratch"),
     *_warmed("find+stat", "find /data/tree -printf '%s %m\\n' >/dev/null"),
     *_warmed("grep -r", "grep -r needle /data/tree >/dev/null || :"),
     *_warmed("python3 imports", _IMPORT),
     Work("compile 200 files", "make -s -B -j2 -C /data/project"),
-    Work("git clone+checkout", "git -c safe.directory='*' clone -q /data/repo /work/clone"),
-    Work("dpkg unpack", "dpkg --root=/work/root --force-all --log=/dev/null --unpack /data/package.deb >/dev/null",
-         "mkdir -p /work/root/var/lib/dpkg/updates /work/root/var/lib/dpkg/info; : >/work/root/var/lib/dpkg/status"),
+    Work("git clone+checkout", "git -c safe.directory='*' clone -q /data/repo /scratch/clone"),
+    Work("dpkg unpack", "dpkg --root=/scratch/root --force-all --log=/dev/null --unpack /data/package.deb >/dev/null",
+         "mkdir -p /scratch/root/var/lib/dpkg/updates /scratch/root/var/lib/dpkg/info; : >/scratch/root/var/lib/dpkg/status"),
     Work("write 128 MiB, 1m", _fio("write", "1m")),
     Work("read 128 MiB, 1m", _fio("read", "1m"), _LAY_OUT, warm=True),
     Work("random write, 4k", _fio("randwrite", "4k"), _LAY_OUT),
     Work("random read, 4k", _fio("randread", "4k"), _LAY_OUT, warm=True),
-    Work("create, stat, unlink", f"{_CREATE} /work/files 5000"),
-    Work("8 processes", f"for n in 1 2 3 4 5 6 7 8; do {_CREATE} /work/files$n 1000 & done; wait"),
+    Work("create, stat, unlink", f"{_CREATE} /scratch/files 5000"),
+    Work("8 processes", f"for n in 1 2 3 4 5 6 7 8; do {_CREATE} /scratch/files$n 1000 & done; wait"),
 )  # fmt: skip
 
 
@@ -81,7 +81,7 @@ def write_image(path: str, scratch: str) -> None:
     with tarfile.open(path, "w") as archive:
         for name in ("bin", "sbin", "lib", "lib64"):
             _link(archive, name, f"usr/{name}")
-        for name in ("usr", "work", "tmp", "proc", "sys", "dev", "etc", "root", "data"):
+        for name in ("usr", "scratch", "tmp", "proc", "sys", "dev", "etc", "root", "data"):
             _folder(archive, name)
         _file(archive, "etc/passwd", b"root:x:0:0:root:/root:/bin/sh\n")
         _file(archive, "etc/group", b"root:x:0:\n")

@@ -68,7 +68,7 @@ def _sides(bench: Bench) -> tuple[Side, ...]:
         for engine in (bench.rl, bench.rl_fuse, bench.podman_fuse):
             engine("import", path, _IMAGE)
     os.unlink(path)
-    return (Side(bench.rl, ("-v", "data:/data", "-v", "/work")), Side(bench.rl), Side(bench.rl_fuse), Side(bench.podman_fuse))
+    return (Side(bench.rl, ("-v", "data:/data", "-v", "/scratch")), Side(bench.rl), Side(bench.rl_fuse), Side(bench.podman_fuse))
 
 
 def _measure(sides: tuple[Side, ...], work: Work, runs: int) -> list[float]:
@@ -113,7 +113,7 @@ def _count(side: Side, work: Work) -> str:
         calls = "trace=read,readv,splice"
         command = ["strace", "-f", "-qq", "-P", "/dev/fuse", "-e", calls, "-e", "signal=none", "-o", trace.name, "-p", str(server)]
         with subprocess.Popen(command, stderr=subprocess.DEVNULL) as tracer:
-            time.sleep(1)
+            time.sleep(1)  # strace does not say when it is attached
             process.stdin.write(b"\n")
             process.stdin.flush()
             process.stdout.readline()

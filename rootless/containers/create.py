@@ -17,6 +17,7 @@ from rootless.images.config import ContainerDefaults, container_defaults
 from rootless.images.layout import Layout
 from rootless.images.store import Image, layer_folders
 from rootless.locations import Locations
+from rootless.namespaces.idmap import keeps_id
 from rootless.networks import modes
 from rootless.runtime.search_path import DEFAULT_PATH
 from rootless.storage import drivers, trash
@@ -67,13 +68,12 @@ def create(
 
 def _with_maps(locations: Locations, environ: Mapping[str, str], options: CreateOptions) -> tuple[CreateOptions, str]:
     """Return the options and the storage driver; other ID maps than the default one need that in user space."""
-    keeps_id = options.namespaces.user.startswith(namespace_modes.KEEP_ID)
-    if not keeps_id and "IDMappings" not in dict(options.host_config):
+    if not namespace_modes.has_own_maps({"UsernsMode": options.namespaces.user, **dict(options.host_config)}):
         return options, drivers.choose(locations, environ)
     wanted = environ.get("RL_STORAGE_DRIVER") or "fuse"
     if wanted != "fuse":
         raise InvalidInput(f"other ID maps need the storage driver fuse, and {wanted} is asked for", "leave out --storage-driver")
-    if keeps_id and options.user is None:  # as Podman: it is the caller who runs inside
+    if keeps_id(options.namespaces.user) and options.user is None:  # as Podman: it is the caller who runs inside
         from rootless.namespaces.custom_maps import parse_keep_id
 
         asked = parse_keep_id(options.namespaces.user)

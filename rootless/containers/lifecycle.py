@@ -218,8 +218,13 @@ def stop_signal(document: Document) -> int:
 
 def stop_seconds(document: Document) -> float:
     """Return how long the container may take to end after that."""
-    seconds = document["Config"].get("StopTimeout")
-    return STOP_SECONDS if seconds is None else float(seconds) if seconds >= 0 else FOR_EVER
+    seconds = grace(document["Config"].get("StopTimeout"))
+    return STOP_SECONDS if seconds is None else seconds
+
+
+def grace(seconds: int | None) -> float | None:
+    """Return how long a number of seconds that a user gave is: negative ones mean for ever."""
+    return None if seconds is None else float(seconds) if seconds >= 0 else FOR_EVER
 
 
 def forbid_restart(locations: Locations, document: Document, *, keep: bool = False) -> None:

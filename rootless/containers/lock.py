@@ -8,7 +8,6 @@ import contextlib
 import errno
 import fcntl
 import os
-import time
 from typing import Self
 
 from rootless.linux.process import ProcessId, identify, is_alive
@@ -31,18 +30,6 @@ class ContainerLock:
         lock = cls(folder)
         lock._descriptor = descriptor
         return lock
-
-    def acquire_within(self, seconds: float) -> bool:
-        """Take the lock as soon as its holder lets go, but wait no longer than `seconds`; else as `acquire`.
-
-        The short poll is for a monitor that has told of its container's end and is tidying up.
-        """
-        deadline = time.monotonic() + seconds
-        while not self.acquire():
-            if time.monotonic() >= deadline:
-                return False
-            time.sleep(0.005)
-        return True
 
     def acquire(self) -> bool:
         """Take the lock; False when somebody else has it. Raises `FileNotFoundError` when the container is gone."""

@@ -12,7 +12,6 @@ taken, and held for no longer than a record takes to be written.
 
 import contextlib
 import errno
-import fcntl
 import os
 from collections.abc import Callable, Iterator
 from typing import Final
@@ -21,6 +20,7 @@ from rootless.containers import documents
 from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
 from rootless.errors import DamagedRecord, InUse, InvalidInput
+from rootless.linux import file_lock
 from rootless.locations import Locations
 
 _CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
@@ -142,14 +142,8 @@ class NameClaims:
                 if error.errno not in (errno.ENOTEMPTY, errno.EEXIST):  # a claim made the folder, and has begun to fill it
                     raise
 
-    @contextlib.contextmanager
-    def _locked(self) -> Iterator[None]:
-        descriptor = os.open(f"{self._locations.data_root}/names.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            yield
-        finally:
-            os.close(descriptor)
+    def _locked(self) -> contextlib.AbstractContextManager[None]:
+        return file_lock.locked(f"{self._locations.data_root}/names.lock")
 
     def _target(self, name: str) -> str | None:
         try:

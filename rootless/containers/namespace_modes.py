@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput
+from rootless.namespaces.idmap import keeps_id
 
 if TYPE_CHECKING:
     from rootless.containers.options import CreateOptions
 
 OF_CONTAINER: Final = "container:"
 KEEP_GROUPS: Final = "keep-groups"
-KEEP_ID: Final = "keep-id"
 
 _OTHER_MAPS: Final = ("nomap", "auto", "ns")
 # Docker's names of the kinds of modes, in its messages.
@@ -55,7 +55,7 @@ def _parsed(option: str, kind: str, text: str | None, words: tuple[str, ...], de
         raise InvalidInput(
             f"--userns {text}: the files of the container would be out of your user's reach", "give keep-id, or maps by --uidmap"
         )
-    if kind == _USER and mode == KEEP_ID:
+    if kind == _USER and keeps_id(text):
         from rootless.namespaces.custom_maps import parse_keep_id  # rare
 
         parse_keep_id(text)
@@ -92,7 +92,7 @@ def with_full_ids(store: ContainerStore, options: "CreateOptions") -> "CreateOpt
 
 def has_own_maps(host_config: Mapping[str, Any]) -> bool:
     """Tell whether a container has other ID maps than the default one (see `rootless.namespaces.custom_maps`)."""
-    return str(host_config.get("UsernsMode") or "").startswith(KEEP_ID) or bool(host_config.get("IDMappings"))
+    return keeps_id(str(host_config.get("UsernsMode") or "")) or bool(host_config.get("IDMappings"))
 
 
 def hostname_of(store: ContainerStore, options: "CreateOptions", container_id: str) -> str:

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -138,7 +139,7 @@ class Streams:
         for descriptor in self._outputs:
             mask = readable | (WRITABLE if descriptor == self._terminal and self._pending else 0)
             if mask:
-                self._loop.watch(descriptor, mask, lambda events, one=descriptor: self._on_events(one, events))  # type: ignore[misc]
+                self._loop.watch(descriptor, mask, functools.partial(self._on_events, descriptor))
             else:
                 self._loop.forget(descriptor)  # not a mask of 0, which would still report a hang-up again and again
 

@@ -12,7 +12,6 @@ reachable. So neither has to keep the lock while it downloads or deletes.
 """
 
 import contextlib
-import fcntl
 import json
 import os
 from collections.abc import Iterator
@@ -20,6 +19,7 @@ from typing import Any, Final
 
 from rootless.errors import CorruptImage
 from rootless.images import media_types
+from rootless.linux import file_lock
 from rootless.locations import Locations
 
 Descriptor = dict[str, Any]  # image-spec descriptor.md
@@ -103,12 +103,8 @@ class Layout:
     @contextlib.contextmanager
     def locked(self) -> Iterator[None]:
         """Hold the store's lock: short, never while downloading, unpacking or deleting trees."""
-        descriptor = os.open(self._lock_path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with file_lock.locked(self._lock_path):
             yield
-        finally:
-            os.close(descriptor)
 
     def replace_descriptors(self, descriptors: list[Descriptor]) -> None:
         """Write index.json anew; the caller holds the lock."""

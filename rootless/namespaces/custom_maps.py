@@ -10,9 +10,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Final
 
 from rootless.errors import InvalidInput, NodeLacks
-from rootless.namespaces.idmap import IdMaps, MapLine
+from rootless.namespaces.idmap import KEEP_ID, IdMaps, MapLine, keeps_id
 
-KEEP_ID: Final = "keep-id"
 MOST_LINES: Final = 340  # user_namespaces(7)
 _KEYS: Final = ("uid", "gid", "size")
 
@@ -100,7 +99,7 @@ def of_document(host_config: Mapping[str, object], parent: IdMaps, user: int, gr
     `user` and `group` are the caller's own on the node, which keep-id keeps. Raises `NodeLacks`.
     """
     mode = str(host_config.get("UsernsMode") or "")
-    if mode.partition(":")[0] == KEEP_ID:
+    if keeps_id(mode):
         asked = parse_keep_id(mode)
         return keep_id(parent, asked.get("uid", user), asked.get("gid", group), asked.get("size"))
     mappings = host_config.get("IDMappings")

@@ -8,6 +8,9 @@ from typing import Final, NamedTuple
 from rootless.errors import NodeLacks
 from rootless.namespaces.subordinate import SubordinateRange, ranges_of, user_name
 
+KEEP_ID: Final = "keep-id"
+"""The mode of `--userns` in which the user is the same inside (see `custom_maps`); options may follow after a colon."""
+
 # Above what useradd(8) gives to users and below systemd's dynamic containers: nobody's by default.
 _RANGE_OF_ROOT: Final = SubordinateRange(1 << 30, 65536)
 _ONE_ID_WARNING: Final = (
@@ -15,6 +18,11 @@ _ONE_ID_WARNING: Final = (
     "(ask the administrator for: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME)"
 )
 _IDENTITY_WARNING: Final = "no IDs are left for containers here: the container's users are this namespace's own"
+
+
+def keeps_id(mode: str) -> bool:
+    """Tell whether a mode of `--userns` is keep-id."""
+    return mode.partition(":")[0] == KEEP_ID
 
 
 class MapLine(NamedTuple):

@@ -11,7 +11,6 @@ So a container that was made has its volumes, and a volume that was removed had 
 
 import contextlib
 import errno
-import fcntl
 import json
 import os
 import secrets
@@ -22,6 +21,7 @@ from typing import Any, Final, NamedTuple
 from rootless import events
 from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject
 from rootless.images.layout import replace_file
+from rootless.linux import file_lock
 from rootless.locations import Locations
 from rootless.storage.volume_options import parse_options
 
@@ -113,12 +113,8 @@ class VolumeStore:
     def locked(self) -> Iterator[None]:
         """Hold the volumes' lock, shortly; taken after the image store's."""
         os.makedirs(self._locations.data_root, 0o700, exist_ok=True)
-        descriptor = os.open(f"{self._locations.data_root}/volumes.lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        with file_lock.locked(f"{self._locations.data_root}/volumes.lock"):
             yield
-        finally:
-            os.close(descriptor)
 
     def create(self, name: str | None, labels: Mapping[str, str], options: Mapping[str, str]) -> Volume:
         """Make a volume, without a name an anonymous one; one that is there already is returned, as in Docker.

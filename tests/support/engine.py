@@ -48,9 +48,14 @@ class Engine:
 
     def start(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
         """Start `rl` and do not wait."""
+        wrapper = self.wrapper()
+        account = {} if wrapper else drop_privileges()
         environment = {**self.environment, **(env or {})}
-        command = [*COMMAND, *arguments]
-        return subprocess.Popen(command, env=environment, cwd=self.folder, text=True, **drop_privileges(), **options)
+        return subprocess.Popen([*wrapper, *COMMAND, *arguments], env=environment, cwd=self.folder, text=True, **account, **options)
+
+    def wrapper(self) -> list[str]:
+        """Return what a command begins with that root is to run elsewhere; it becomes the test user itself."""
+        return []
 
     def rl(
         self, *arguments: str, stdin: str = "", env: dict[str, str] | None = None, timeout: float = TIMEOUT, check: int | None = 0

@@ -3,9 +3,9 @@
 import subprocess
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Final
+from typing import Final
 
-from tests.support.engine import COMMAND, Engine, wait_until
+from tests.support.engine import Engine, wait_until
 from tests.support.test_user import USER
 
 PROGRAM: Final = "/lib/systemd/systemd-journald"
@@ -46,7 +46,6 @@ class JournalEngine(Engine):
         super().__init__(folder)
         self.journal = journal
 
-    def start(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
-        """Start `rl` and do not wait."""
-        command = [*self.journal.enter(), *COMMAND, *arguments]
-        return subprocess.Popen(command, env={**self.environment, **(env or {})}, cwd=self.folder, text=True, **options)
+    def wrapper(self) -> list[str]:
+        """Enter the journal's mount namespace."""
+        return self.journal.enter()

@@ -1,10 +1,9 @@
 """An `rl` on another node: root gives its commands another node name; the data root is shared, the runtime directory is not."""
 
-import subprocess
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
-from tests.support.engine import COMMAND, Engine
+from tests.support.engine import Engine
 from tests.support.test_user import USER
 
 _PREPARE: Final = 'hostname "$0" && exec setpriv --reuid="$1" --regid="$2" --init-groups -- "${@:3}"'
@@ -19,8 +18,6 @@ class OtherNode(Engine):
         self.runtime_dir = folder / f"r-{node}"
         self.environment["RL_RUNROOT"] = str(self.runtime_dir)
 
-    def start(self, *arguments: str, env: dict[str, str] | None = None, **options: Any) -> subprocess.Popen[str]:
-        """Start `rl` and do not wait."""
-        wrapped = ["unshare", "--uts", "bash", "-c", _PREPARE, self.node, str(USER.pw_uid), str(USER.pw_gid)]
-        command = [*wrapped, *COMMAND, *arguments]
-        return subprocess.Popen(command, env={**self.environment, **(env or {})}, cwd=self.folder, text=True, **options)
+    def wrapper(self) -> list[str]:
+        """Give the command the node's name."""
+        return ["unshare", "--uts", "bash", "-c", _PREPARE, self.node, str(USER.pw_uid), str(USER.pw_gid)]
