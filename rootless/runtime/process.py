@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
-from rootless.errors import CannotInvoke, CommandNotFound, InvalidInput, NodeLacks
+from rootless.errors import CannotInvoke, CommandNotFound, InvalidInput, NodeLacks, RlError
 from rootless.linux import capabilities, keyrings, seccomp
 from rootless.linux.own_process import set_parent_death_signal
 from rootless.linux.sockets import socket
@@ -203,7 +203,7 @@ def _change_folder(cwd: str) -> None:
     try:
         os.chdir(cwd)
     except OSError as error:
-        raise CannotInvoke(f'cannot use the working directory "{cwd}": {error.strerror}') from None
+        raise refused(error, f'cannot use the working directory "{cwd}": {error.strerror}') from None
     # CVE-2024-21626: a folder outside of the root that a leaked descriptor leads to has no path from here.
     if not os.getcwd().startswith("/"):
         raise CannotInvoke(f'the working directory "{cwd}" lies outside of the container')
@@ -224,8 +224,15 @@ def _execute_from_path(arguments: list[str], environment: dict[str, str]) -> NoR
             if error.errno != errno.EACCES:
                 break
     if denied is not None:
-        raise CannotInvoke(f'exec: "{command}": {_lower(denied.strerror)}', _exec_hint(denied))
+        raise refused(denied, f'exec: "{command}": {_lower(denied.strerror)}', _exec_hint(denied))
     raise _not_found(command)
+
+
+def refused(error: OSError, message: str, hint: str | None = None) -> RlError:
+    """Return what the kernel's refusal means: a fault of the command's, or that the server of the root has ended."""
+    if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):  # FUSE's, of a connection that is gone
+        return RlError(f"{message}: the server of the container's root file system has ended", "see engine.log in its folder")
+    return CannotInvoke(message, hint)
 
 
 def _not_found(command: str) -> CommandNotFound:

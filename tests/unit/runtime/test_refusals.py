@@ -1,0 +1,23 @@
+"""What the kernel's refusal to execute a command means."""
+
+import errno
+
+import pytest
+
+from rootless.errors import CANNOT_INVOKE, ENGINE_ERROR
+from rootless.runtime.process import refused
+
+
+@pytest.mark.parametrize(
+    ("number", "status"),
+    [
+        (errno.EACCES, CANNOT_INVOKE),
+        (errno.ENOEXEC, CANNOT_INVOKE),
+        (errno.ENOTCONN, ENGINE_ERROR),
+        (errno.ECONNABORTED, ENGINE_ERROR),
+    ],
+)
+def test_the_end_of_the_root_s_server_is_no_fault_of_the_command(number: int, status: int) -> None:
+    error = refused(OSError(number, "text"), 'exec: "x": text')
+    assert error.exit_status == status
+    assert error.message.startswith('exec: "x": text')
