@@ -7,23 +7,29 @@ import gc
 import os
 import resource
 import sys
+from collections.abc import Callable
 from typing import Any, Final
 
 from fuse_overlay.control import Control, ControlSocket
+from fuse_overlay.layer import Folder, OpenFolders
 from fuse_overlay.operations import OverlayOperations
 from fuse_overlay.session import serve
 from fuse_overlay.standins import pyfuse3
-from fuse_overlay.union import Ownership, Union
+from fuse_overlay.union import Ownership, Union, directory_layer
 
 _FOLDERS: Final = 3  # /dev/fuse, upper, work: before the layers
 _MAX_OPEN_FOLDERS: Final = 4096
 
 
-def main() -> None:
-    """Serve one mount, and end without the interpreter's clean-up."""
+OpenLayer = Callable[[int, OpenFolders, bool], Folder]
+"""Returns the root of the lower layer that a descriptor is open on; the last argument tells whether it has the flat form."""
+
+
+def main(control: int, open_layer: OpenLayer = directory_layer) -> None:
+    """Serve one mount, asked for on the socket `control`, and end without the interpreter's clean-up."""
     status = 1
     try:
-        _run(ControlSocket(int(sys.argv[1])))
+        _run(ControlSocket(control), open_layer)
         status = 0
     except Exception:
         sys.excepthook(*sys.exc_info())
@@ -31,10 +37,10 @@ def main() -> None:
         os._exit(status)
 
 
-def _run(control: ControlSocket) -> None:
+def _run(control: ControlSocket, open_layer: OpenLayer) -> None:
     os.umask(0)
     gc.freeze()
-    mounted = _wait_for_mount(control)
+    mounted = _wait_for_mount(control, open_layer)
     if mounted is None:
         return
     fuse, union = mounted
@@ -42,7 +48,7 @@ def _run(control: ControlSocket) -> None:
     serve(fuse, control.descriptor, requests.handle, union.open_folders.trim)
 
 
-def _wait_for_mount(control: ControlSocket) -> tuple[int, Union] | None:
+def _wait_for_mount(control: ControlSocket, open_layer: OpenLayer) -> tuple[int, Union] | None:
     """Take the mount over that the first good request names; None when the monitor has gone."""
     while True:
         try:
@@ -57,7 +63,7 @@ def _wait_for_mount(control: ControlSocket) -> tuple[int, Union] | None:
             if fields.get("op") == "stop":
                 control.answer()
                 return None
-            mounted = _mount(fields, descriptors)
+            mounted = _mount(fields, descriptors, open_layer)
         except (OSError, RuntimeError, ValueError) as error:
             for descriptor in descriptors:
                 os.close(descriptor)
@@ -67,18 +73,18 @@ def _wait_for_mount(control: ControlSocket) -> tuple[int, Union] | None:
             return mounted
 
 
-def _mount(fields: dict[str, Any], descriptors: list[int]) -> tuple[int, Union]:
+def _mount(fields: dict[str, Any], descriptors: list[int], open_layer: OpenLayer) -> tuple[int, Union]:
     if fields.get("op") != "mount" or len(descriptors) != _FOLDERS + fields.get("lowers", 0):
         raise ValueError(f"not a request to mount: {fields.get('op')} with {len(descriptors)} descriptors")
     fuse, upper, work, *lowers = descriptors
-    union = Union(upper, work, lowers, _ownership(fields), _open_folders())
+    flat = fields.get("flat") or {}
+    ownership = Ownership(fields.get("user"), fields.get("group"), bool(flat.get("upper")))
+    folders = OpenFolders(_open_folders())
+    flat_lowers = flat.get("lowers") or ()
+    layers = [open_layer(descriptor, folders, index in flat_lowers) for index, descriptor in enumerate(lowers)]
+    union = Union(upper, work, layers, ownership, folders)
     pyfuse3.init(OverlayOperations(union), f"/dev/fd/{fuse}", set())
     return fuse, union
-
-
-def _ownership(fields: dict[str, Any]) -> Ownership:
-    flat = fields.get("flat") or {}
-    return Ownership(fields.get("user"), fields.get("group"), bool(flat.get("upper")), frozenset(flat.get("lowers") or ()))
 
 
 def _open_folders() -> int:
@@ -89,4 +95,4 @@ def _open_folders() -> int:
 
 
 if __name__ == "__main__":
-    main()
+    main(int(sys.argv[1]))

@@ -13,7 +13,7 @@ import stat
 from typing import Final
 
 from fuse_overlay.inodes import Directory, Inode
-from fuse_overlay.layer import ITSELF, DirectoryFolder, Folder
+from fuse_overlay.layer import ITSELF, Content, DirectoryFolder, Folder
 from fuse_overlay.union import Union
 from fuse_overlay.xattrs import is_private
 
@@ -80,6 +80,7 @@ def _take_place(union: Union, inode: Inode, temporary: bytes) -> None:
     if inode.parent is None:  # deleted, but still open
         inode.anchor = os.open(temporary, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=work)
         os.unlink(temporary, dir_fd=work)
+        inode.folder = union.upper  # its owners are kept as the upper's are
     else:
         folder = directory(union, inode.parent)
         _put(union, temporary, folder, inode.name)
@@ -130,9 +131,12 @@ def _copy_content(union: Union, inode: Inode, status: os.stat_result, temporary:
         if wanted:
             reading = inode.folder.open(inode.file, os.O_RDONLY)
             try:
-                _copy_bytes(reading, writing, wanted, whole=wanted == status.st_size)
+                if isinstance(reading, int):
+                    _copy_bytes(reading, writing, wanted, whole=wanted == status.st_size)
+                else:
+                    _write_content(reading, writing, wanted)
             finally:
-                os.close(reading)
+                os.close(reading) if isinstance(reading, int) else reading.close()
     finally:
         os.close(writing)
 
@@ -155,8 +159,19 @@ def _copy_bytes(reading: int, writing: int, wanted: int, whole: bool) -> None:
             raise
         while wanted and (content := os.read(reading, min(wanted, _BUFFER))):
             wanted -= len(content)
-            while content:
-                content = content[os.write(writing, content) :]
+            _write(writing, content)
+
+
+def _write_content(content: Content, writing: int, wanted: int) -> None:
+    offset = 0
+    while offset < wanted and (part := content.read(offset, min(wanted - offset, _BUFFER))):
+        _write(writing, part)
+        offset += len(part)
+
+
+def _write(writing: int, content: bytes) -> None:
+    while content:
+        content = content[os.write(writing, content) :]
 
 
 def _copy_attributes(union: Union, source: Folder, name: bytes, status: os.stat_result, temporary: bytes) -> None:

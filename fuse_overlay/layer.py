@@ -1,7 +1,8 @@
 """Layers: what the union reads, one directory at a time.
 
-`Folder` is the whole interface, so that a layer may be a directory today and something that is never unpacked later. A name is one
-path component; b"." is the folder itself. `DirectoryFolder` is a folder of a layer that is a directory on disk, and of the upper.
+`Folder`, with `Content`, is the whole interface, so that a layer may be a directory today and something that is never unpacked
+later (the tests have one that is a tar archive). A name is one path component; b"." is the folder itself. `DirectoryFolder` is a
+folder of a layer that is a directory on disk, and of the upper.
 
 Nothing here resolves more than one component at a time, none of them through a symlink: a folder's descriptor is opened relative to
 its parent's with O_NOFOLLOW, and a layer's symlinks are content, never followed.
@@ -32,8 +33,24 @@ class Opacity(Enum):
     WHITEOUTS = b"x"  # may hold whiteouts in the form of an extended attribute
 
 
+class Content(Protocol):
+    """An open regular file of a layer that has no descriptor for it. Methods raise `OSError`."""
+
+    def read(self, offset: int, size: int) -> bytes:
+        """Return `size` bytes from `offset` on, fewer only at the end."""
+        ...
+
+    def close(self) -> None:
+        """Release what is held."""
+        ...
+
+
 class Folder(Protocol):
-    """One directory of one layer. Methods raise `OSError`."""
+    """One directory of one layer. Methods raise `OSError`.
+
+    All that the union asks of a layer goes through this. A status has `st_dev` and `st_ino`, which tell files of all layers apart
+    and stay the same from one mount to the next; names that are hard links of one file have the same ones.
+    """
 
     def find(self, name: bytes) -> os.stat_result | None:
         """Return the status of what `name` is here, a symlink's its own, or None when there is nothing."""
@@ -55,8 +72,11 @@ class Folder(Protocol):
         """Tell whether `name`, of that status, means that there is nothing here nor below."""
         ...
 
-    def open(self, name: bytes, flags: int) -> int:
-        """Open the regular file `name`; the caller closes the descriptor."""
+    def open(self, name: bytes, flags: int) -> "int | Content":
+        """Open the regular file `name`, of a lower layer for reading; the caller closes the descriptor or the content.
+
+        A descriptor is quicker: its file is read, copied and shared by the kernel.
+        """
         ...
 
     def read_link(self, name: bytes) -> bytes:
@@ -182,7 +202,7 @@ class DirectoryFolder:
         return self._mark(name, _WHITEOUT) is not None
 
     def open(self, name: bytes, flags: int) -> int:
-        """See `Folder.open`."""
+        """See `Folder.open`; the upper's also opens folders and for writing."""
         return os.open(name, flags | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.descriptor)
 
     def read_link(self, name: bytes) -> bytes:

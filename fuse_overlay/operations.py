@@ -58,6 +58,7 @@ class OverlayOperations(pyfuse3.Operations):
         self._inodes = union.inodes
         self._owners = union.owners
         self._files = OpenFiles(union)
+        self._contents = self._files.contents
         self._directories = OpenDirectories(union)
 
     def _entry(self, inode: Inode, status: os.stat_result) -> Any:
@@ -161,6 +162,8 @@ class OverlayOperations(pyfuse3.Operations):
     @_request
     def read(self, handle: int, offset: int, size: int) -> bytes:
         """READ."""
+        if self._contents:
+            return self._files.read(handle, offset, size)
         return os.pread(handle, size, offset)
 
     @_request

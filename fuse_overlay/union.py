@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 
 from fuse_overlay.inodes import ROOT, Directory, Inode, InodeTable
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Folder, Opacity, OpenFolders
-from fuse_overlay.ownership import FlatOwners, LayerNotes, NativeOwners, Notes, Owners
+from fuse_overlay.ownership import FlatOwners, LayerNotes, NativeOwners, Owners
 
 _TEMPORARY: Final = b"#%d"
 
@@ -20,36 +20,34 @@ _TEMPORARY: Final = b"#%d"
 class Ownership(NamedTuple):
     """Whose the files are. `user` and `group`: the only ID of the mount's user namespace, which every file is shown with; or None.
 
-    Which folders have the flat form: the upper, and the lowers by their index, topmost first.
+    `flat_upper`: the upper has the flat form.
     """
 
     user: int | None = None
     group: int | None = None
     flat_upper: bool = False
-    flat_lowers: frozenset[int] = frozenset()
+
+
+def directory_layer(descriptor: int, open_folders: OpenFolders, flat: bool) -> Folder:
+    """Return the root of a lower layer that is a directory on disk."""
+    return DirectoryFolder(open_folders, None, ITSELF, descriptor, LayerNotes(descriptor) if flat else None)
 
 
 class Union:
-    """One mounted union; the arguments but the last two are descriptors of its folders."""
+    """One mounted union: of the folders that are open as `upper` and `work`, and the roots of its lower layers, topmost first."""
 
-    def __init__(self, upper: int, work: int, lowers: Sequence[int], ownership: Ownership, open_folders: int) -> None:
-        self.open_folders = OpenFolders(open_folders)
+    def __init__(self, upper: int, work: int, lowers: Sequence[Folder], ownership: Ownership, open_folders: OpenFolders) -> None:
+        self.open_folders = open_folders
         self.ownership = ownership
         self.owners: Owners = FlatOwners(upper) if ownership.flat_upper else NativeOwners(chowns=ownership.user is None)
-        self.upper = self._root_folder(upper, self.owners.notes)
-        self.work = self._root_folder(work, self.owners.notes)
-        below = () if self.upper.opacity() is Opacity.OPAQUE else tuple(map(self._lower_folder, range(len(lowers)), lowers))
+        self.upper = DirectoryFolder(open_folders, None, ITSELF, upper, self.owners.notes)
+        self.work = DirectoryFolder(open_folders, None, ITSELF, work, self.owners.notes)
+        below = () if self.upper.opacity() is Opacity.OPAQUE else tuple(lowers)
         self.root = Directory(ROOT, None, b"", self.upper, below)
         self.root.lookups = 1  # the kernel never forgets it
         self.inodes = InodeTable(self.root, os.stat(upper).st_dev, self.owners.forget)
         self._temporaries = 0
         self._clear_work()
-
-    def _root_folder(self, descriptor: int, notes: Notes | None = None) -> DirectoryFolder:
-        return DirectoryFolder(self.open_folders, None, ITSELF, descriptor, notes)
-
-    def _lower_folder(self, index: int, descriptor: int) -> DirectoryFolder:
-        return self._root_folder(descriptor, LayerNotes(descriptor) if index in self.ownership.flat_lowers else None)
 
     def temporary_name(self) -> bytes:
         """Return a name in the work folder that nothing has."""

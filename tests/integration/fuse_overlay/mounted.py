@@ -138,7 +138,8 @@ class Mounted:
         self.lowers = lowers
         self.fields = fields
         for made in (self.upper, self.work, self.point, *lowers):
-            made.mkdir(exist_ok=True, parents=True)
+            if not made.is_file():
+                made.mkdir(exist_ok=True, parents=True)
         self.driver = driver
         self.init = self.server = -1
         self.control: socket.socket | None = None
@@ -184,11 +185,15 @@ class Mounted:
             try:
                 os.set_inheritable(theirs.fileno(), True)
                 ours.close()
-                os.execv(sys.executable, [sys.executable, "-I", "-m", "fuse_overlay", str(theirs.fileno())])
+                self.serve(theirs.fileno())
             finally:
                 os._exit(127)
         theirs.close()
         self.control = ours
+
+    def serve(self, control: int) -> None:
+        """Be the server; does not return."""
+        os.execv(sys.executable, [sys.executable, "-I", "-m", "fuse_overlay", str(control)])
 
     def _be_init(self, sync: socket.socket) -> None:
         try:
@@ -224,7 +229,7 @@ class Mounted:
         owner = self._first_id()
         options = f"fd={device},rootmode=40000,user_id={owner},group_id={owner},allow_other,default_permissions"
         mounts.mount("fuse_overlay", str(self.point), "fuse", 0, options)
-        return [device, *(os.open(path, os.O_RDONLY | os.O_DIRECTORY) for path in (self.upper, self.work, *self.lowers))]
+        return [device, *(os.open(path, os.O_RDONLY) for path in (self.upper, self.work, *self.lowers))]
 
     def _first_id(self) -> int:
         return 0 if self.maps is None else self.maps.uids[0].inside

@@ -106,6 +106,22 @@ def test_set_id_bits_go_with_a_write_a_truncation_and_a_new_owner() -> None:
     assert modes == ["6755\n755\n"] * 4
 
 
+def test_the_copy_of_a_native_file_that_was_deleted_while_open_keeps_its_owner() -> None:
+    def change() -> tuple[int, int, str]:
+        handle = os.open("dir/from-base", os.O_RDONLY)
+        os.unlink("dir/from-base")
+        os.fchown(handle, 5, 6)
+        os.fchmod(handle, 0o4711)
+        status = os.fstat(handle)
+        return status.st_uid, status.st_gid, oct(status.st_mode)
+
+    def body(folder: Path) -> Any:
+        with Mounted(folder, make_lowers(folder), maps=KEPT, **FLAT) as union:
+            return union.run(change)
+
+    assert in_parent(body) == (5, 6, "0o104711")
+
+
 def test_a_flat_layer_shows_what_is_noted() -> None:
     def body(folder: Path) -> Any:
         layer = folder / "layer/d"

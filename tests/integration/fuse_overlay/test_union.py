@@ -66,12 +66,14 @@ def test_layers_are_merged_and_hide_each_other() -> None:
     ]  # fmt: skip
 
 
+def look() -> tuple[Any, ...]:
+    """Return what a copy-up must keep."""
+    status = os.stat("dir/from-base")
+    return status.st_ino, status.st_uid, status.st_gid, oct(status.st_mode), os.getxattr("dir/from-base", "user.note")
+
+
 def test_a_copy_up_keeps_owner_mode_attributes_and_inode_number() -> None:
     def body(union: Mounted) -> None:
-        def look() -> tuple[Any, ...]:
-            status = os.stat("dir/from-base")
-            return status.st_ino, status.st_uid, status.st_gid, oct(status.st_mode), os.getxattr("dir/from-base", "user.note")
-
         before = union.run(look)
         union.sh("echo more >> dir/from-base")
         assert union.run(look) == before
@@ -187,28 +189,32 @@ def test_an_open_file_goes_on_after_its_removal() -> None:
     assert mounted(lambda union: union.run(body)) == [b"Xase", b"Xwn"]
 
 
-def test_a_lower_file_deleted_while_open_can_still_be_changed() -> None:
-    def body() -> tuple[bytes, int]:
-        handle = os.open("dir/from-base", os.O_RDONLY)
-        os.unlink("dir/from-base")
-        os.fchmod(handle, 0o600)
-        return os.read(handle, 10), os.fstat(handle).st_mode & 0o777
+def change_what_was_deleted() -> tuple[bytes, int]:
+    """Change a lower file that is open, but has no name any more."""
+    handle = os.open("dir/from-base", os.O_RDONLY)
+    os.unlink("dir/from-base")
+    os.fchmod(handle, 0o600)
+    return os.read(handle, 10), os.fstat(handle).st_mode & 0o777
 
-    assert mounted(lambda union: union.run(body)) == (b"base", 0o600)
+
+def test_a_lower_file_deleted_while_open_can_still_be_changed() -> None:
+    assert mounted(lambda union: union.run(change_what_was_deleted)) == (b"base", 0o600)
+
+
+def read_across_a_copy_up() -> list[bytes]:
+    """Read a lower file through a descriptor from before its copy-up."""
+    reader = os.open("file", os.O_RDONLY)
+    found = [os.pread(reader, 10, 0)]
+    Path("file").write_bytes(b"changed")
+    found.append(os.pread(reader, 10, 0))
+    os.posix_fadvise(reader, 0, 0, os.POSIX_FADV_DONTNEED)  # so that the server is asked
+    found.append(os.pread(reader, 10, 0))
+    os.close(reader)
+    return found
 
 
 def test_a_reader_sees_what_is_written_after_a_copy_up() -> None:
-    def body() -> list[bytes]:
-        reader = os.open("file", os.O_RDONLY)
-        found = [os.pread(reader, 10, 0)]
-        Path("file").write_bytes(b"changed")
-        found.append(os.pread(reader, 10, 0))
-        os.posix_fadvise(reader, 0, 0, os.POSIX_FADV_DONTNEED)  # so that the server is asked
-        found.append(os.pread(reader, 10, 0))
-        os.close(reader)
-        return found
-
-    assert mounted(lambda union: union.run(body)) == [b"base", b"changed", b"changed"]
+    assert mounted(lambda union: union.run(read_across_a_copy_up)) == [b"base", b"changed", b"changed"]
 
 
 def test_extended_attributes() -> None:
