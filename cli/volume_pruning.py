@@ -8,7 +8,7 @@ from cli.volume_rows import labels_fit
 from rootless.containers.volume_users import users_of_volumes
 from rootless.errors import InUse, NoSuchObject
 from rootless.locations import Locations
-from rootless.storage import trash
+from rootless.storage import trash, unfinished
 from rootless.storage.usage import tree_sizes
 from rootless.storage.volumes import Volume, VolumeStore
 
@@ -43,5 +43,5 @@ def prune_volumes(locations: Locations, wanted: Mapping[str, Sequence[str]], *, 
         if trashed is not None:
             trash.delete(locations, trashed)
             removed.append(volume)
-    store.remove_unfinished()
+    unfinished.discard_old(locations.volumes)
     return Pruned([volume.name for volume in removed], sum(sizes[volume.name] for volume in removed))

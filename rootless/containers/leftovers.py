@@ -10,19 +10,21 @@ from rootless.containers.addresses import socket_name
 from rootless.containers.lock import ContainerLock
 from rootless.containers.store import ContainerStore
 from rootless.locations import Locations
-from rootless.storage import trash
+from rootless.storage import trash, unfinished
 
 _AGE: Final = 60.0  # seconds: a container that is being made has no record yet
 
 
 def collect(locations: Locations) -> None:
-    """Remove folders without a record, sockets without a container, and what is in the trash."""
+    """Remove folders without a record, sockets without a container, halves of volumes and secrets, and what is in the trash."""
     store = ContainerStore(locations)
     for container_id in store.ids():
         folder = store.folder(container_id)
         if not os.path.exists(f"{folder}/{documents.FILE}") and _is_old(folder):
             _remove_folder(locations, folder, container_id)
     _remove_sockets(locations, {socket_name(container_id) for container_id in store.ids()})
+    for parent in (locations.volumes, locations.secrets):
+        unfinished.discard_old(parent)
     trash.empty(locations)
 
 

@@ -7,7 +7,6 @@ get a copy when they are made, so a secret may be removed, or replaced, while co
 """
 
 import base64
-import contextlib
 import errno
 import json
 import os
@@ -19,12 +18,12 @@ from typing import Any, Final, NamedTuple
 from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject
 from rootless.images.layout import replace_file
 from rootless.locations import Locations
+from rootless.storage import unfinished
 
 DRIVER: Final = "file"
 MAX_BYTES: Final = 512_000
 
 _RECORD: Final = "secret.json"
-_NEW: Final = ".new-"
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _MAX_NAME: Final = 253
 _ID_BYTES: Final = 13  # 25 digits of these are used, as in Podman and Docker
@@ -94,12 +93,12 @@ class SecretStore:
     def remove(self, name_or_id: str) -> Secret:
         """Remove a secret. Raises `NoSuchObject`."""
         secret = self.get(name_or_id)
-        aside = f"{self._folder}/{_NEW}{secrets.token_hex(8)}"
+        aside = unfinished.path(self._folder)
         try:
             os.rename(f"{self._folder}/{secret.name}", aside)
         except FileNotFoundError:
             raise NoSuchObject(f"No such secret: {name_or_id}", "another command has just removed it") from None
-        _discard(aside)
+        unfinished.discard(aside)
         return secret
 
     def _read(self, name: str) -> Secret | None:
@@ -116,14 +115,12 @@ class SecretStore:
             raise DamagedRecord(f"the record of secret {name} is damaged: {path}", hint) from None
 
     def _make(self, secret: Secret) -> bool:
-        new = f"{self._folder}/{_NEW}{secrets.token_hex(8)}"
-        os.makedirs(self._folder, 0o700, exist_ok=True)
-        os.mkdir(new, 0o700)
+        new = unfinished.make(self._folder)
         try:
             replace_file(f"{new}/{_RECORD}", _document(secret))
             os.rename(new, f"{self._folder}/{secret.name}")
         except OSError as error:
-            _discard(new)
+            unfinished.discard(new)
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
             return False
@@ -155,13 +152,6 @@ def _document(secret: Secret) -> bytes:
 
 def _is_name(text: str) -> bool:
     return 0 < len(text) <= _MAX_NAME and text[0] not in "_.-" and set(text) <= _NAME_CHARACTERS
-
-
-def _discard(folder: str) -> None:
-    with contextlib.suppress(FileNotFoundError):
-        for name in os.listdir(folder):
-            os.unlink(f"{folder}/{name}")
-        os.rmdir(folder)
 
 
 def _now() -> str:

@@ -23,6 +23,7 @@ from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject
 from rootless.images.layout import replace_file
 from rootless.linux import file_lock
 from rootless.locations import Locations
+from rootless.storage import unfinished
 from rootless.storage.volume_options import parse_options
 
 ANONYMOUS: Final = "com.docker.volume.anonymous"
@@ -32,8 +33,6 @@ RECORD: Final = "volume.json"
 DATA: Final = "_data"
 DRIVER: Final = "local"
 
-_NEW: Final = ".new-"
-_NEW_AGE: Final = 60.0  # seconds
 _NAME_CHARACTERS: Final = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_.-")
 _MAX_NAME: Final = 255  # NAME_MAX
 
@@ -175,27 +174,17 @@ class VolumeStore:
         events.emit(self._locations, "volume", "destroy", name, {"driver": DRIVER})
         return trashed
 
-    def remove_unfinished(self) -> None:
-        """Remove what commands left that were killed while they made a volume."""
-        with contextlib.suppress(FileNotFoundError):
-            for name in os.listdir(self._locations.volumes):
-                folder = f"{self._locations.volumes}/{name}"
-                if name.startswith(_NEW) and time.time() - os.stat(folder).st_mtime > _NEW_AGE:
-                    _discard(folder)
-
     def _make(self, volume: Volume) -> bool:
         """Make a volume whole under another name and rename it; False where somebody else made it just now."""
         record = {"CreatedAt": volume.created, "Driver": DRIVER, "Labels": volume.labels or None, "Options": volume.options or None}
-        new = f"{self._locations.volumes}/{_NEW}{secrets.token_hex(8)}"
-        os.makedirs(self._locations.volumes, 0o700, exist_ok=True)
-        os.mkdir(new, 0o700)
+        new = unfinished.make(self._locations.volumes)
         try:
             replace_file(f"{new}/{RECORD}", json.dumps(record).encode())
             os.mkdir(f"{new}/{DATA}")
             os.chmod(f"{new}/{DATA}", 0o755)  # noqa: S103 - all users of a container may enter; mkdir's mode is cut by the umask
             os.rename(new, volume.folder)
         except OSError as error:
-            _discard(new)
+            unfinished.discard(new)
             if error.errno not in {errno.ENOTEMPTY, errno.EEXIST}:
                 raise
             return False
@@ -224,18 +213,6 @@ def check_name(name: str) -> None:
             f'"{name}" includes invalid characters for a local volume name, only "[a-zA-Z0-9][a-zA-Z0-9_.-]" are allowed',
             "to bind a folder of the node, give its absolute path",
         )
-
-
-def _discard(folder: str) -> None:
-    """Remove a volume that was never used: all of it is the user's own."""
-    with contextlib.suppress(FileNotFoundError):  # who removes what is left over may have been here
-        for name in os.listdir(folder):
-            path = f"{folder}/{name}"
-            if name == DATA:
-                os.rmdir(path)
-            else:
-                os.unlink(path)
-        os.rmdir(folder)
 
 
 def _now() -> str:

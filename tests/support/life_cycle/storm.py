@@ -141,9 +141,10 @@ class Storm:
         self._engine.python("-c", _SWEEP, *self._engine.locations)
 
     def _grow_old(self) -> None:
-        """Set back the clock of folders without a record, and of sockets: they are left alone for their first minute."""
+        """Set back the clock of what is left alone for its first minute: folders without a record, halves of volumes, sockets."""
         long_ago = time.time() - _LONG_AGO
-        for path in (*(self._engine.data_root / "containers").glob("*"), *self._engine.runtime_dir.glob("*.sock")):
+        root = self._engine.data_root
+        for path in (*root.glob("containers/*"), *root.glob("volumes/.new-*"), *self._engine.runtime_dir.glob("*.sock")):
             os.utime(path, (long_ago, long_ago))
 
     def _differences(self) -> list[str]:
@@ -156,6 +157,4 @@ class Storm:
         state = node_state.take(*folders)
         notes = {name for name in state.files if name.startswith(f"{engine.runtime_dir}/parent/")}
         dead = {name for name in notes if not is_alive(int(os.path.basename(name).partition("-")[0]))}
-        # A known gap: nothing collects what a killed `volume create` leaves, which no list shows.
-        unfinished = {name for name in state.files if name.startswith(f"{engine.data_root}/volumes/.new-")}
-        return state._replace(files=state.files - dead - unfinished)
+        return state._replace(files=state.files - dead)
