@@ -6,7 +6,7 @@ import os
 from typing import Any, Final, NamedTuple
 
 from rootless.containers.documents import Document
-from rootless.containers.namespace_modes import KEEP_GROUPS, OF_CONTAINER
+from rootless.containers.namespace_modes import KEEP_GROUPS, OF_CONTAINER, is_kept_user
 from rootless.containers.options import SHM_SIZE
 from rootless.containers.sharing import Shared, open_shared
 from rootless.containers.store import ContainerStore
@@ -60,7 +60,12 @@ def prepare(locations: Locations, document: Document, console_size: tuple[int, i
         read_only=document["HostConfig"]["ReadonlyRootfs"],
         sharing=shared.sharing,
         keep_groups=keeps_groups(document),
-        mounts=[*_name_mounts(document), *_init_mounts(init_path), *sorted(document["Rl"]["Mounts"], key=_depth)],
+        mounts=[
+            *_name_mounts(document),
+            *_account_mounts(locations, document),
+            *_init_mounts(init_path),
+            *sorted(document["Rl"]["Mounts"], key=_depth),
+        ],
     )
     if document["HostConfig"]["ShmSize"] != SHM_SIZE:
         _resize_shm(spec, document["HostConfig"]["ShmSize"])
@@ -189,6 +194,17 @@ def _name_mounts(document: Document) -> list[dict[str, Any]]:
         for destination, key in files.items()
         if destination not in taken and document[key]  # type: ignore[literal-required]
     ]
+
+
+def _account_mounts(locations: Locations, document: Document) -> list[dict[str, Any]]:
+    """Return the binds of the files in which the user has an entry that the image cannot have."""
+    if not is_kept_user(document):
+        return []
+    from rootless.containers import accounts  # few containers have other ID maps
+
+    taken = {mount["destination"] for mount in document["Rl"]["Mounts"]}
+    mounts = accounts.mounts_of(ContainerStore(locations).folder(document["Id"]))
+    return [mount for mount in mounts if mount["destination"] not in taken]
 
 
 def _init_mounts(init_path: str | None) -> list[dict[str, Any]]:

@@ -95,6 +95,14 @@ def has_own_maps(host_config: Mapping[str, Any]) -> bool:
     return keeps_id(str(host_config.get("UsernsMode") or "")) or bool(host_config.get("IDMappings"))
 
 
+def is_kept_user(document: Mapping[str, Any]) -> bool:
+    """Tell whether the user who has started a container with keep-id is who runs in it, by its number."""
+    if not keeps_id(str(document["HostConfig"].get("UsernsMode") or "")):
+        return False
+    user = str(document["Rl"]["User"]).partition(":")[0]
+    return user.isdecimal() and user != "0"
+
+
 def hostname_of(store: ContainerStore, options: "CreateOptions", container_id: str) -> str:
     """Return the host name of a new container: given, the other container's or the node's with their namespace, or its short ID."""
     if options.hostname:

@@ -3,15 +3,15 @@
 import contextlib
 import os
 import signal
-from collections.abc import Callable
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from rootless.containers import bundle
 from rootless.containers.bundle import Bundle
 from rootless.containers.clients import Clients
 from rootless.containers.documents import Document
 from rootless.containers.loop import Loop
-from rootless.containers.namespace_modes import has_own_maps
+from rootless.containers.namespace_modes import has_own_maps, is_kept_user
 from rootless.containers.servers import Servers
 from rootless.containers.store import ContainerStore
 from rootless.containers.streams import Log, Streams
@@ -71,7 +71,7 @@ class Run:
         self.streams.log_to(self._around.log)
         self._servers.begin(document)
         self._prepared = prepared = bundle.prepare(self._around.locations, document, console_size)
-        plan = self._with_secret_variables(self._with_sources(self._plan(prepared, self._open_streams())))
+        plan = self._with_secret_variables(self._with_account(self._with_sources(self._plan(prepared, self._open_streams()))))
         watcher = self._servers.watcher(prepared.network)._replace(on_created=self._note_member)
         created = launch.create(self._fork_stage, plan, watcher, self._servers.wait_for)
         prepared.shared.close()
@@ -218,6 +218,22 @@ class Run:
         if wanted.has_overlays:
             staging.discard_overlays(self._around.locations, self._document["Id"])  # of a start whose monitor was killed
         return plan._replace(make_sources=wanted.make, owned=wanted.owned)
+
+    def _with_account(self, plan: StagePlan) -> StagePlan:
+        """Add the files that make the user somebody inside, with keep-id."""
+        if not is_kept_user(self._document):
+            return plan
+        from rootless.containers import accounts  # few containers have other ID maps
+        from rootless.namespaces.subordinate import user_name
+
+        make_others, name = plan.make_sources, user_name(os.getuid()) or "user"
+
+        def make(root: str, user: Mapping[str, Any]) -> None:
+            if make_others is not None:
+                make_others(root, user)
+            accounts.write(self._folder, root, user, name)
+
+        return plan._replace(make_sources=make)
 
     def _with_secret_variables(self, plan: StagePlan) -> StagePlan:
         """Add secrets to the environment that init gets, and to nothing that is written down."""

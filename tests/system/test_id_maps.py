@@ -42,7 +42,7 @@ def test_the_user_inside_is_the_user_outside(engine: Engine) -> None:
     own = engine.folder / "home" / "own"
     own.mkdir()
     shutil.chown(own, USER.pw_uid, USER.pw_gid)
-    script = "id -u; id -g; touch /own/made; stat -c '%u:%g' /own /own/made / /etc/passwd"
+    script = "id -u; id -g; touch /own/made; stat -c '%u:%g' /own /own/made / /bin"
     shown = engine.rl("run", "--rm", *NONE, *KEEP, "-v", f"{own}:/own", "busybox", "sh", "-c", script).stdout.split()
     ids = f"{USER.pw_uid}:{USER.pw_gid}"
     assert shown == [str(USER.pw_uid), str(USER.pw_gid), ids, ids, "0:0", "0:0"]
@@ -51,6 +51,24 @@ def test_the_user_inside_is_the_user_outside(engine: Engine) -> None:
     assert asked.startswith("7\n8\n")
     assert "eth0" in asked
     assert engine.rl("run", "--rm", *NONE, *KEEP, "-u", "0:0", "busybox", "id", "-u").stdout == "0\n"
+
+
+def test_the_user_has_a_name_inside_where_the_image_has_none(engine: Engine) -> None:
+    engine.rl("run", "-d", "--name", "box", *NONE, *KEEP, "busybox", "sleep", "1000")
+    for _run in range(2):
+        assert engine.rl("exec", "box", "id", "-un").stdout == f"{USER.pw_name}\n"
+        assert engine.rl("exec", "-u", USER.pw_name, "box", "id", "-u").stdout == f"{USER.pw_uid}\n"
+        assert engine.rl("exec", "box", "sh", "-c", "echo x >>/etc/passwd", check=1).stderr.endswith("Read-only file system\n")
+        engine.rl("restart", "-t", "0", "box")
+    engine.rl("commit", "box", "made")
+    assert USER.pw_name not in engine.rl("run", "--rm", *NONE, "made", "cat", "/etc/passwd").stdout
+    # Somebody else's file, and a user who has an entry, are left alone.
+    mine = engine.folder / "home" / "passwd"
+    mine.write_text("root:x:0:0:root:/:/bin/sh\n")
+    bound = engine.rl("run", "--rm", *NONE, *KEEP, "-v", f"{mine}:/etc/passwd", "busybox", "cat", "/etc/passwd")
+    assert bound.stdout == mine.read_text()
+    script = "cp /etc/passwd /etc/other && mv /etc/other /etc/passwd && id -un"
+    assert engine.rl("run", "--rm", *NONE, *KEEP, "-u", "0", "busybox", "sh", "-c", script).stdout == "root\n"
 
 
 @pytest.mark.parametrize("maps", [KEEP, ("--uidmap", "0:1:500", "--uidmap", "500:0:1")], ids=["keep-id", "given"])
@@ -100,7 +118,7 @@ def test_two_with_different_maps_and_one_with_the_default_share_the_image(engine
     for name, options in (("keeps", KEEP), ("given", ("--uidmap", "0:100:1000", "--uidmap", "2000:0")), ("plain", ())):
         engine.rl("run", "-d", "--name", name, *NONE, *options, "busybox", "sleep", "1000")
     for name in ("keeps", "given", "plain"):
-        assert engine.rl("exec", "-u", "0", name, "stat", "-c", "%u", "/etc/passwd").stdout == "0\n"
+        assert engine.rl("exec", "-u", "0", name, "stat", "-c", "%u", "/bin").stdout == "0\n"
     parents = list((engine.runtime_dir / "parent").iterdir())
     assert len(parents) >= 3
     engine.rl("rm", "-f", "plain", "given")
