@@ -20,7 +20,7 @@ OPTIONS: Final[tuple[Decorator, ...]] = (
     click.option("--ipc", metavar="MODE", help="The IPC namespace: private, shareable, none, host or container:NAME."),
     click.option("--uts", metavar="MODE", help="Share the host name: host or container:NAME."),
     click.option("--userns", metavar="MODE",
-                 help="The user namespace: private, host (that of all containers), keep-id or container:NAME."),
+                 help="The user namespace: private, host (that of all containers), keep-id, nomap, auto or container:NAME."),
     click.option("--uidmap", "uid_maps", multiple=True, metavar="INSIDE:OUTSIDE[:LENGTH]",
                  help="Map user IDs; outside, 0 is you, and 1 and up your subordinate IDs."),
     click.option("--gidmap", "gid_maps", multiple=True, metavar="INSIDE:OUTSIDE[:LENGTH]",

@@ -17,7 +17,7 @@ from rootless.images.config import ContainerDefaults, container_defaults
 from rootless.images.layout import Layout
 from rootless.images.store import Image, layer_folders
 from rootless.locations import Locations
-from rootless.namespaces.idmap import keeps_id
+from rootless.namespaces.idmap import is_auto, keeps_id
 from rootless.networks import modes
 from rootless.runtime.search_path import DEFAULT_PATH
 from rootless.storage import drivers, trash
@@ -41,34 +41,48 @@ def create(
         _remove_named(locations, options)
     network = modes.with_mac(modes.parse(options.network), dict(options.config).get("MacAddress"))
     namespace_modes.check_conflicts(options)
-    options, driver = _with_maps(locations, environ, options)
     layers = tuple(layer_folders(locations, image))
     container_id = names.new_id()
     store = ContainerStore(locations)
     options = namespace_modes.with_full_ids(store, options)
+    joined_maps = namespace_modes.joined_maps(store, options)
+    options, driver = _with_maps(locations, environ, options, has_others=joined_maps is not None)
     hostname = namespace_modes.hostname_of(store, options, container_id)
     folder = store.folder(container_id)
     config = _config(hostname, image, image_name, options)
     document = _document(folder, locations.runtime_dir, image=image, config=config, options=options, driver=driver)
     document["NetworkSettings"] = modes.settings(network)
     document["Rl"]["ByRun"] = started_at_once
+    if joined_maps is not None:
+        document["Rl"]["JoinedMaps"] = joined_maps
     root = of_container(locations, container_id, layers)
     # Under the store's lock, so that a removal of the image sees its user, or has been, and we see that.
     with _id_file(options.cid_file, container_id), Layout(locations).locked(), contextlib.ExitStack() as stack:
         if not all(os.path.exists(layer) for layer in layers):
             raise NoSuchObject(f"No such image: {image_name}", "it was removed just now by another command")
+        if is_auto(options.namespaces.user):
+            from rootless.containers.auto_maps import choose_maps  # few containers have such maps
+
+            choose_maps(store, document, root)
         if options.mounts or options.volumes_from or config["Volumes"]:
             from rootless.containers.mounts_of_container import mounts_added  # 3 ms that a plain run need not pay
 
             stack.enter_context(mounts_added(locations, document, options))
+        if namespace_modes.has_own_maps(namespace_modes.maps_of(document)):
+            from rootless.containers.unmapped_user import check_possible  # as above
+
+            check_possible(document)
         lock = _write(store, document, root, options)
     events.emit_container(locations, document, "create")
     return document, lock
 
 
-def _with_maps(locations: Locations, environ: Mapping[str, str], options: CreateOptions) -> tuple[CreateOptions, str]:
-    """Return the options and the storage driver; other ID maps than the default one need that in user space."""
-    if not namespace_modes.has_own_maps({"UsernsMode": options.namespaces.user, **dict(options.host_config)}):
+def _with_maps(
+    locations: Locations, environ: Mapping[str, str], options: CreateOptions, *, has_others: bool
+) -> tuple[CreateOptions, str]:
+    """Return the options and the storage driver; other ID maps than the default one, also joined ones, need that in user space."""
+    own = {"UsernsMode": options.namespaces.user, **dict(options.host_config)}
+    if not (has_others or namespace_modes.has_own_maps(own)):
         return options, drivers.choose(locations, environ)
     wanted = environ.get("RL_STORAGE_DRIVER") or "fuse"
     if wanted != "fuse":

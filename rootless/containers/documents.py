@@ -57,6 +57,7 @@ class Own(TypedDict):
     MountedImages: NotRequired[list[dict[str, Any]]]  # Id, LayerKeys
     SecretVariables: NotRequired[list[dict[str, Any]]]  # Name, File
     Staging: NotRequired[dict[str, list[Any]]]  # see `rootless.containers.staging`
+    JoinedMaps: NotRequired[dict[str, Any]]  # see `namespace_modes.maps_of`
 
 
 class Document(TypedDict):

@@ -79,13 +79,13 @@ class Helper:
         self.exit_code()
 
 
-def serve_root(union: Helper, descriptors: Sequence[int], host_config: Mapping[str, Any]) -> None:
+def serve_root(union: Helper, descriptors: Sequence[int], maps: Mapping[str, Any]) -> None:
     """Ask a `fuse_overlay` to serve a root: `descriptors` are /dev/fuse, the upper, the work folder and the layers.
 
-    With other ID maps than the default one the upper is flat: all files on disk are the user's, whoever has them inside.
+    With other ID maps (see `namespace_modes.maps_of`) the upper is flat: all files on disk are the user's, whoever has them inside.
     """
     lowers = len(descriptors) - _FOLDERS_OF_UNION
-    flat = {"upper": has_own_maps(host_config)}
+    flat = {"upper": has_own_maps(maps)}
     union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers, flat=flat)
 
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from rootless.containers.store import ContainerStore
 from rootless.errors import InvalidInput
-from rootless.namespaces.idmap import keeps_id
+from rootless.namespaces.idmap import AUTO, KEEP_ID, NOMAP, has_other_maps, keeps_id
 
 if TYPE_CHECKING:
     from rootless.containers.options import CreateOptions
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
 OF_CONTAINER: Final = "container:"
 KEEP_GROUPS: Final = "keep-groups"
 
-_OTHER_MAPS: Final = ("nomap", "auto", "ns")
 # Docker's names of the kinds of modes, in its messages.
 _PID, _IPC, _UTS, _USER, _CGROUP = "PID", "IPC", "UTS", "USER", "CGROUP"
 
@@ -25,7 +24,7 @@ class NamespaceModes(NamedTuple):
     pid: str = ""  # or host, container:ID
     ipc: str = "private"  # or shareable, none, host, container:ID
     uts: str = ""  # or host, container:ID
-    user: str = ""  # "" follows what is joined (see `sharing`); private, host, keep-id[:…], container:ID
+    user: str = ""  # "" follows what is joined (see `sharing`); private, host, keep-id[:…], nomap, auto[:…], container:ID
     cgroup: str = "private"  # or host
     groups: tuple[str, ...] = ()  # names and numbers, or `KEEP_GROUPS` alone
 
@@ -51,14 +50,10 @@ def _parsed(option: str, kind: str, text: str | None, words: tuple[str, ...], de
     if not text or (text == "private" and "private" not in words):  # Podman's word for the default
         return default
     mode, separator, target = text.partition(":")
-    if kind == _USER and mode in _OTHER_MAPS:
-        raise InvalidInput(
-            f"--userns {text}: the files of the container would be out of your user's reach", "give keep-id, or maps by --uidmap"
-        )
-    if kind == _USER and keeps_id(text):
-        from rootless.namespaces.custom_maps import parse_keep_id  # rare
+    if kind == _USER and has_other_maps(text):
+        from rootless.namespaces import custom_maps  # rare
 
-        parse_keep_id(text)
+        custom_maps.check_mode(text)
         return text
     takes_container = kind != _CGROUP
     if takes_container and mode == "container" and separator:
@@ -66,7 +61,7 @@ def _parsed(option: str, kind: str, text: str | None, words: tuple[str, ...], de
             raise InvalidInput(f"{option}: invalid container format container:<name|id>", "name the container")
         return text
     if text not in words:
-        possible = [*words, *(("container:NAME",) if takes_container else ())]
+        possible = [*words, *((KEEP_ID, NOMAP, AUTO) if kind == _USER else ()), *(("container:NAME",) if takes_container else ())]
         raise InvalidInput(f"{option}: invalid {kind} mode: {text}", f"choose {', '.join(possible)}")
     return text
 
@@ -92,7 +87,32 @@ def with_full_ids(store: ContainerStore, options: "CreateOptions") -> "CreateOpt
 
 def has_own_maps(host_config: Mapping[str, Any]) -> bool:
     """Tell whether a container has other ID maps than the default one (see `rootless.namespaces.custom_maps`)."""
-    return keeps_id(str(host_config.get("UsernsMode") or "")) or bool(host_config.get("IDMappings"))
+    return has_other_maps(str(host_config.get("UsernsMode") or "")) or bool(host_config.get("IDMappings"))
+
+
+def maps_of(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return what tells a container's ID maps, for `has_own_maps`: its HostConfig, or that of whose user namespace it joins."""
+    joined: Mapping[str, Any] | None = document["Rl"].get("JoinedMaps")
+    return document["HostConfig"] if joined is None else joined
+
+
+def joined_maps(store: ContainerStore, options: "CreateOptions") -> dict[str, Any] | None:
+    """Return `JoinedMaps` for a new container that joins another with other ID maps than the default one (see `sharing`)."""
+    modes = options.namespaces
+    joined = (modes.user,) if modes.user else (modes.pid, modes.ipc, modes.uts, options.network)
+    owners = [_owner(store.find(mode.removeprefix(OF_CONTAINER))) for mode in joined if mode.startswith(OF_CONTAINER)]
+    if not owners or any(owner != owners[0] for owner in owners):
+        return None  # with several user namespaces to choose from it gets one of its own
+    return owners[0] if has_own_maps(owners[0]) else None
+
+
+def _owner(document: Mapping[str, Any]) -> dict[str, Any]:
+    """Return whose user namespace a container is in, and what tells its maps."""
+    joined: dict[str, Any] | None = document["Rl"].get("JoinedMaps")
+    if joined is not None:
+        return joined
+    host_config = document["HostConfig"]
+    return {"Owner": document["Id"], "UsernsMode": host_config.get("UsernsMode"), "IDMappings": host_config.get("IDMappings")}
 
 
 def is_kept_user(document: Mapping[str, Any]) -> bool:

@@ -13,6 +13,7 @@ from rootless.images import layers
 from rootless.linux import namespaces
 from rootless.linux.sync import syncfs
 from rootless.locations import Locations
+from rootless.namespaces.parent import become_root
 from rootless.storage.vfs import is_copied
 
 
@@ -81,5 +82,6 @@ def sync_root(pid: int) -> None:
 def _join_and_sync(pid: int) -> None:
     user_namespace = namespaces.patiently(pid, lambda: namespaces.open_namespace(pid, namespaces.NEWUSER))
     namespaces.setns(user_namespace, namespaces.NEWUSER)
+    become_root()  # the kernel sends no request of a user who is not mapped
     root = os.open(f"/proc/{pid}/root", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     syncfs(root)

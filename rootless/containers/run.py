@@ -11,7 +11,7 @@ from rootless.containers.bundle import Bundle
 from rootless.containers.clients import Clients
 from rootless.containers.documents import Document
 from rootless.containers.loop import Loop
-from rootless.containers.namespace_modes import has_own_maps, is_kept_user
+from rootless.containers.namespace_modes import has_own_maps, is_kept_user, maps_of
 from rootless.containers.servers import Servers
 from rootless.containers.store import ContainerStore
 from rootless.containers.streams import Log, Streams
@@ -208,16 +208,26 @@ class Run:
         return None if program is None else foreign.ForeignRuntime(program, f"{self._folder}/runtime", os.getpid())
 
     def _with_sources(self, plan: StagePlan) -> StagePlan:
-        """Add what the stage makes for the container's mounts."""
+        """Add what the stage makes for the container's mounts, and how it reaches them."""
         if "Staging" not in self._document["Rl"]:
-            return plan
+            return plan if self._reaches_user() else plan._replace(hold_sources=dict)
         from rootless.containers import staging  # only for volumes and their like
 
         staging.check_not_shared(self._around.locations, self._document)
         wanted = staging.Staging(self._around.locations, self._document)
         if wanted.has_overlays:
             staging.discard_overlays(self._around.locations, self._document["Id"])  # of a start whose monitor was killed
-        return plan._replace(make_sources=wanted.make, owned=wanted.owned)
+        plan = plan._replace(make_sources=wanted.make, owned=wanted.owned)
+        return plan if self._reaches_user() else plan._replace(hold_sources=wanted.hold, given=wanted.given)
+
+    def _reaches_user(self) -> bool:
+        """Tell whether the container's root has power over the user's files."""
+        maps = maps_of(self._document)
+        if not has_own_maps(maps):
+            return True
+        from rootless.namespaces import custom_maps  # few containers have other maps
+
+        return custom_maps.have_user(maps)
 
     def _with_account(self, plan: StagePlan) -> StagePlan:
         """Add the files that make the user somebody inside, with keep-id."""

@@ -56,11 +56,18 @@ def environment_of(document: Document) -> list[str]:
     return entries
 
 
-def make_files(staging: str, secrets: Sequence[dict[str, Any]]) -> None:
-    """Write secrets as files in the tmpfs `staging`; runs in the stage, where IDs are the container's."""
+def values_of(secrets: Sequence[dict[str, Any]]) -> list[bytes]:
+    """Read the copies of secrets."""
+    values = []
     for secret in secrets:
         with open(secret["File"], "rb") as file:
-            data = file.read()
+            values.append(file.read())
+    return values
+
+
+def make_files(staging: str, secrets: Sequence[dict[str, Any]], values: Sequence[bytes]) -> None:
+    """Write secrets as files in the tmpfs `staging`; runs in the stage, where IDs are the container's."""
+    for secret, data in zip(secrets, values, strict=True):
         path = staging + _place(secret["Target"])
         os.makedirs(os.path.dirname(path), 0o755, exist_ok=True)
         _write(path, data, 0o600)

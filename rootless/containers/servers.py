@@ -14,6 +14,7 @@ from typing import Any, Final
 from rootless.containers.documents import Document
 from rootless.containers.helpers import Helper, serve_root
 from rootless.containers.loop import READABLE, Loop
+from rootless.containers.namespace_modes import maps_of
 from rootless.errors import RlError
 from rootless.linux.process import wait_readable
 from rootless.linux.sockets import socket
@@ -40,11 +41,11 @@ class Servers:
         self._tap = -1
         self._pidfd = -1
         self._restarts = 0
-        self._host_config: Mapping[str, Any] = {}
+        self._maps: Mapping[str, Any] = {}
 
     def begin(self, document: Document) -> None:
         """Execute the union's server, if the container needs it: everything will wait for that."""
-        self._host_config = document["HostConfig"]
+        self._maps = maps_of(document)
         if document["Driver"] == "fuse":
             self._execute(_UNION)
 
@@ -106,7 +107,7 @@ class Servers:
         union = self._helpers.get(_UNION)
         try:
             if union is not None:
-                serve_root(union, descriptors, self._host_config)
+                serve_root(union, descriptors, self._maps)
         finally:
             for descriptor in descriptors:
                 os.close(descriptor)

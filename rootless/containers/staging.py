@@ -44,6 +44,10 @@ class Staging:
         self._locations = locations
         self._folder = f"{locations.containers}/{document['Id']}"
         self._wanted: Mapping[str, Any] = document["Rl"].get("Staging") or {}
+        self._place_of_all = f"{self._folder}/staging"
+        self._is_mounted = False
+        self._secrets: list[bytes] = []
+        self._held: dict[str, str] = {}  # a volume's folder -> what holds it
 
     @property
     def owned(self) -> tuple[str, ...]:
@@ -55,37 +59,66 @@ class Staging:
         """Whether anything is kept in the container's folder `overlays`."""
         return any(point["Kind"] in {"overlay", "image"} for point in self._wanted.get("Points") or ())
 
+    @property
+    def given(self) -> tuple[str, ...]:
+        """Paths on the node that get the container's root as their owner where it cannot reach what is the user's."""
+        return tuple(target for _volume, target, _path in self._wanted.get("CopyUp") or ())
+
+    def hold(self) -> dict[str, str]:
+        """Mount and open, as the user, what the container's root cannot reach (see `rootless.runtime.unreachable`).
+
+        Returns the place of what `make` makes, and what holds it.
+        """
+        from rootless.runtime.unreachable import held  # few containers have such ID maps
+
+        self._mount("mode=0700,uid=0,gid=0")
+        self._held = {target: f"{held(target)}/." for target in self.given}  # as what it is, not as a link to it
+        if not self._has_place:
+            return {}
+        place, self._place_of_all = self._place_of_all, held(self._place_of_all)
+        return {place: self._place_of_all}
+
+    def _mount(self, options: str) -> None:
+        """Mount the place of all, and read what is to be written there."""
+        if self._has_place:
+            os.makedirs(self._place_of_all, 0o700, exist_ok=True)
+            mounts.mount("tmpfs", self._place_of_all, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, options)
+        if self._wanted.get("Secrets"):
+            from rootless.containers.secrets_of_container import values_of  # rarely asked for
+
+            self._secrets = values_of(self._wanted["Secrets"])
+        self._is_mounted = True
+
     def make(self, root_path: str, user: Mapping[str, Any] | None) -> None:
         """Make everything; runs in the stage, with the container's root at `root_path`.
 
         `user` is the OCI process's; with None, for a copy into a container that does not run, nothing changes its owner. Raises
         `RlError` and `OSError`.
         """
+        if not self._is_mounted:
+            self._mount("mode=0700")
         root = os.open(root_path, _FOLDER)
         try:
-            points, secrets = self._wanted.get("Points") or (), self._wanted.get("Secrets") or ()
-            if points or secrets:
-                os.makedirs(self._staging, 0o700, exist_ok=True)
-                mounts.mount("tmpfs", self._staging, "tmpfs", mounts.MS_NOSUID | mounts.MS_NODEV, "mode=0700")
-            for point in points:
+            for point in self._wanted.get("Points") or ():
                 _MAKERS[point["Kind"]](self, point, root)
                 if point["Owned"] and user is not None:
                     ownership.give_tree(self._place(point), user["uid"], user["gid"])
-            if secrets:
+            if self._secrets:
                 from rootless.containers.secrets_of_container import make_files  # rarely asked for
 
-                make_files(self._staging, secrets)
+                make_files(self._place_of_all, self._wanted["Secrets"], self._secrets)
             for volume, target, path in self._wanted.get("CopyUp") or ():
-                copy_up.copy_up(volume, target, root, path)
+                held = self._held.get(target)
+                copy_up.copy_up(held or volume, held or target, root, path)
         finally:
             os.close(root)
 
     @property
-    def _staging(self) -> str:
-        return f"{self._folder}/staging"
+    def _has_place(self) -> bool:
+        return bool(self._wanted.get("Points") or self._wanted.get("Secrets"))
 
     def _place(self, point: Mapping[str, Any]) -> str:
-        return f"{self._staging}/{point['Number']}"
+        return f"{self._place_of_all}/{point['Number']}"
 
     def _overlay_of(self, point: Mapping[str, Any], layers: tuple[str, ...]) -> RootFilesystem:
         folder = f"{self._folder}/overlays/{point['Number']}"

@@ -3,30 +3,72 @@
 All numbers on P's side are P's own: 0 is the user, 1 and up the subordinate IDs (as Podman's intermediate IDs are).
 
     keep-id[:uid=U,gid=G]       the user is U inside, all others follow in their order
+    nomap                       0 is P's 1, and so on: the user is nobody inside
+    auto[:size=N,…]             IDs that no other such container has: lines as below, chosen when the container is made
     --uidmap INSIDE:P'S:LENGTH  as given, several times; a missing map is the other one's
 """
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Final
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Final, NamedTuple
 
 from rootless.errors import InvalidInput, NodeLacks
-from rootless.namespaces.idmap import KEEP_ID, IdMaps, MapLine, keeps_id
+from rootless.namespaces.idmap import NOMAP, IdMaps, MapLine, is_auto, keeps_id
 
 MOST_LINES: Final = 340  # user_namespaces(7)
 _KEYS: Final = ("uid", "gid", "size")
+_MOST_IDS: Final = 1 << 32
+
+
+class Auto(NamedTuple):
+    """What `auto` asks for: how many IDs (None: as many as the image needs), some of them mapped in a certain way."""
+
+    size: int | None
+    uids: tuple[MapLine, ...]
+    gids: tuple[MapLine, ...]
+
+
+def check_mode(text: str) -> None:
+    """Raise `InvalidInput` for a mode of `--userns` that is malformed."""
+    if keeps_id(text):
+        parse_keep_id(text)
+    elif is_auto(text):
+        parse_auto(text)
+    elif text != NOMAP:
+        raise InvalidInput(f"--userns {text}: nomap takes no options", "leave them out")
 
 
 def parse_keep_id(text: str) -> dict[str, int]:
     """Return the numbers of `keep-id:uid=U,gid=G,size=N`, by name. Raises `InvalidInput`."""
     found = {}
-    for part in text.removeprefix(KEEP_ID).removeprefix(":").split(","):
-        name, separator, value = part.partition("=")
-        if not part:
-            continue
-        if name not in _KEYS or not separator or not value.isdecimal():
+    for part, name, value in _options_of(text):
+        if name not in _KEYS or not value.isdecimal():
             raise InvalidInput(f"--userns {text}: unknown option {part!r}", f"keep-id takes {'=N, '.join(_KEYS)}=N")
         found[name] = int(value)
     return found
+
+
+def parse_auto(text: str) -> Auto:
+    """Return what `auto:size=N,uidmapping=INSIDE:P'S:LENGTH,gidmapping=…` says; a map may come in parts. Raises `InvalidInput`."""
+    size, uids, gids = None, [], []
+    for part, name, value in _options_of(text):
+        if name == "size" and value.isdecimal() and 0 < int(value) <= _MOST_IDS:
+            size = int(value)
+        elif name == "uidmapping":
+            uids.append(value)
+        elif name == "gidmapping":
+            gids.append(value)
+        else:
+            hint = "auto takes size=N, uidmapping=INSIDE:OUTSIDE:LENGTH, gidmapping=INSIDE:OUTSIDE:LENGTH"
+            raise InvalidInput(f"--userns {text}: unknown option {part!r}", hint)
+    return Auto(size, _parse_lines("uidmapping", uids), _parse_lines("gidmapping", gids))
+
+
+def _options_of(text: str) -> Iterator[tuple[str, str, str]]:
+    """Yield each option after a mode, whole, and its name and value."""
+    for part in text.partition(":")[2].split(","):
+        if part:
+            name, _separator, value = part.partition("=")
+            yield part, name, value
 
 
 def keep_id(parent: IdMaps, user: int, group: int, size: int | None = None) -> IdMaps:
@@ -43,7 +85,17 @@ def _with_own_at(lines: Sequence[MapLine], own: int, size: int | None) -> tuple[
 
 
 def parse_map(option: str, texts: Iterable[str]) -> tuple[MapLine, ...]:
-    """Return the lines that INSIDE:P'S[:LENGTH] ask for. Raises `InvalidInput` for malformed and for overlapping ones."""
+    """Return the lines that INSIDE:P'S[:LENGTH] ask for; the container's root is in them.
+
+    Raises `InvalidInput` for malformed and for overlapping ones.
+    """
+    found = _parse_lines(option, texts)
+    if not any(line.inside == 0 for line in found):
+        raise InvalidInput(f"{option}: the container's root, inside 0, is not mapped", f"add {option} 0:OUTSIDE, for example 0:1")
+    return found
+
+
+def _parse_lines(option: str, texts: Iterable[str]) -> tuple[MapLine, ...]:
     found: list[MapLine] = []
     for text in texts:
         fields = text.split(":")
@@ -56,9 +108,6 @@ def parse_map(option: str, texts: Iterable[str]) -> tuple[MapLine, ...]:
             if _overlap(line[0], other[0], line, other) or _overlap(line[1], other[1], line, other):
                 raise InvalidInput(f"{option}: {text!r} overlaps with another map", "an ID can be mapped once only")
         found.append(line)
-    if not any(line.outside == 0 for line in found):
-        hint = f"add {option} INSIDE:0, for example 1000:0"
-        raise InvalidInput(f"{option}: your own ID, outside 0, is not mapped: the container's files would be out of reach", hint)
     if len(found) > MOST_LINES:
         raise InvalidInput(f"{option}: {len(found)} maps", f"the kernel takes {MOST_LINES}")
     return tuple(found)
@@ -102,8 +151,32 @@ def of_document(host_config: Mapping[str, object], parent: IdMaps, user: int, gr
     if keeps_id(mode):
         asked = parse_keep_id(mode)
         return keep_id(parent, asked.get("uid", user), asked.get("gid", group), asked.get("size"))
+    if mode == NOMAP:
+        return IdMaps(_without_own(parent.uids), _without_own(parent.gids))
+    wanted = _given_lines(host_config)
+    return None if wanted is None else IdMaps(split(wanted.uids, parent.uids), split(wanted.gids, parent.gids))
+
+
+def have_user(host_config: Mapping[str, object]) -> bool:
+    """Tell whether the maps that a HostConfig asks for have the user's own IDs; only then root has power over the user's files."""
+    wanted = _given_lines(host_config)
+    if wanted is None:
+        return host_config.get("UsernsMode") != NOMAP
+    return all(any(line.outside == 0 for line in lines) for lines in wanted)
+
+
+def _given_lines(host_config: Mapping[str, object]) -> IdMaps | None:
     mappings = host_config.get("IDMappings")
     if not isinstance(mappings, dict):
         return None
-    uids, gids = (parse_map(f"--{kind.lower()}", mappings[kind]) for kind in ("UidMap", "GidMap"))
-    return IdMaps(split(uids, parent.uids), split(gids, parent.gids))
+    return IdMaps(*(parse_map(f"--{kind.lower()}", mappings[kind]) for kind in ("UidMap", "GidMap")))
+
+
+def _without_own(lines: Sequence[MapLine]) -> tuple[MapLine, ...]:
+    count = sum(line.length for line in lines)
+    if count == 1:
+        raise NodeLacks(
+            "--userns nomap needs subordinate IDs, and you have none: your own ID is all that there is",
+            "ask the administrator for: usermod --add-subuids 100000-165535 --add-subgids 100000-165535 NAME",
+        )
+    return split([MapLine(0, 1, count - 1)], lines)

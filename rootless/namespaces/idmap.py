@@ -11,6 +11,12 @@ from rootless.namespaces.subordinate import SubordinateRange, ranges_of, user_na
 KEEP_ID: Final = "keep-id"
 """The mode of `--userns` in which the user is the same inside (see `custom_maps`); options may follow after a colon."""
 
+NOMAP: Final = "nomap"
+"""The mode in which the user is nobody inside."""
+
+AUTO: Final = "auto"
+"""The mode in which a container has IDs of its own among the subordinate ones; options may follow after a colon."""
+
 # Above what useradd(8) gives to users and below systemd's dynamic containers: nobody's by default.
 _RANGE_OF_ROOT: Final = SubordinateRange(1 << 30, 65536)
 _ONE_ID_WARNING: Final = (
@@ -23,6 +29,16 @@ _IDENTITY_WARNING: Final = "no IDs are left for containers here: the container's
 def keeps_id(mode: str) -> bool:
     """Tell whether a mode of `--userns` is keep-id."""
     return mode.partition(":")[0] == KEEP_ID
+
+
+def is_auto(mode: str) -> bool:
+    """Tell whether a mode of `--userns` is auto."""
+    return mode.partition(":")[0] == AUTO
+
+
+def has_other_maps(mode: str) -> bool:
+    """Tell whether a mode of `--userns` asks for other maps than the default ones."""
+    return mode.partition(":")[0] in {KEEP_ID, NOMAP, AUTO}
 
 
 class MapLine(NamedTuple):

@@ -34,11 +34,16 @@ def flags_of(types: set[str], among: tuple[str, ...]) -> int:
     return flags
 
 
-def enter(spec: Mapping[str, Any], become_mapped: Callable[[], None], become_root: Callable[[], None]) -> None:
+def enter(
+    spec: Mapping[str, Any],
+    become_mapped: Callable[[], None],
+    become_root: Callable[[], None],
+    before_root: Callable[[], None] | None = None,
+) -> None:
     """Join and make everything up to the mount namespace; `BEFORE_FORK` is left to the caller.
 
     `become_mapped` is called in a new user namespace (or at once where none is made) and returns when the maps are written;
-    `become_root` once the container's user namespace is entered.
+    `become_root` once the container's user namespace is entered; `before_root`, if any, before it, in the new mount namespace.
     """
     types = new_types(spec)
     paths = {entry["type"]: entry["path"] for entry in _entries(spec) if entry.get("path")}
@@ -51,11 +56,16 @@ def enter(spec: Mapping[str, Any], become_mapped: Callable[[], None], become_roo
     elif "user" in types:
         namespaces.unshare(namespaces.NEWUSER)
     become_mapped()
+    made = flags_of(types, _BEFORE_ROOT)
+    if before_root is not None:
+        namespaces.unshare(made)
+        made = 0
+        before_root()
     if user is not None or "user" in types:
         become_root()
     for name, descriptor in postponed.items():
         _join(name, descriptor, paths)
-    namespaces.unshare(flags_of(types, _BEFORE_ROOT))
+    namespaces.unshare(made)
     if mount is not None:
         _join("mount", mount, paths)
     for left in (*opened.values(), user, mount):

@@ -19,7 +19,7 @@ import os
 import signal
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from rootless.errors import InUse, RlError
 from rootless.linux import namespaces
@@ -33,6 +33,8 @@ from rootless.runtime.interpreter import check_protected
 from rootless.runtime.isolation import close_interpreter
 from rootless.runtime.process import SeccompFilter, become, complete, completion, execute, refuse_listener
 from rootless.runtime.users import resolve
+
+_OVERFLOW_UID: Final = 65534  # whom the kernel shows for somebody who is not mapped (user_namespaces(7))
 
 
 class JoinPlan(NamedTuple):
@@ -153,12 +155,14 @@ def _be_process(plan: JoinPlan, steps: list[Step], sync: socket, *, keep_groups:
     """Be X."""
     try:
         os.setsid()
-        root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         if enters_user_namespace:
+            if os.getuid() == _OVERFLOW_UID:
+                streams.open_to_all(plan.stdio or ())
             if not keep_groups:
                 os.setgroups([])
             os.setresgid(0, 0, 0)
             os.setresuid(0, 0, 0)
+        root = os.open("/", os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         process = _resolve_user(plan, root)
         _connect_streams(plan, process["user"]["uid"], root, sync)
         os.close(root)

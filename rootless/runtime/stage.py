@@ -57,6 +57,7 @@ from rootless.runtime.extras import load as load_extras
 from rootless.runtime.isolation import close_interpreter
 from rootless.runtime.process import SeccompFilter, complete, completion
 from rootless.runtime.sharing import keeps_groups
+from rootless.runtime.streams import open_to_all
 from rootless.runtime.users import resolve
 
 if TYPE_CHECKING:
@@ -86,6 +87,9 @@ class StagePlan(NamedTuple):
     # What the mounts need besides: called in T with the root's path and the OCI process's user, when the root is mounted.
     make_sources: Callable[[str, Mapping[str, Any]], None] | None = None
     owned: tuple[str, ...] = ()  # paths outside whose owner becomes that user
+    given: tuple[str, ...] = ()  # paths outside whose owner becomes the container's root
+    # Where that root cannot reach the user's files (see `unreachable`): called before T becomes it; returns folders that are held.
+    hold_sources: Callable[[], Mapping[str, str]] | None = None
     foreign: "ForeignRuntime | None" = None  # another runtime makes init
 
 
@@ -110,8 +114,8 @@ def run_outer(plan: StagePlan, sync: socket, starter: int) -> None:
             plan.admit(pid)
             os.write(mapped_writing, b"m")
             admitted = True
-        if admitted and plan.owned:
-            _give_away(plan.owned, os.read(ready_reading, 64), mapped_writing)
+        if admitted and _gives_away(plan):
+            _give_away(plan, os.read(ready_reading, 128), mapped_writing)
     except Exception as error:  # as above
         channel.send_error(sync, error, "cannot prepare the container's IDs")
     if plan.lingers:
@@ -129,17 +133,10 @@ def _linger(starter: int) -> None:
 def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoReturn:
     """Be T."""
     try:
-        entering.enter(plan.spec, lambda: _wait_for_admission(plan, ready, mapped), lambda: _become_root(plan.spec))
-        if "mount" in entering.new_types(plan.spec):
-            # Nothing that happens here may reach the node's mounts; what the node mounts later may still arrive.
-            mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
-        descriptors = plan.mount_root()
-        channel.send(sync, "staged", descriptors)
-        for descriptor in descriptors:
-            os.close(descriptor)
+        plan = _enter_and_mount(plan, sync, lambda: _wait_for_admission(plan, ready, mapped))
         _make_network(plan, sync)
         known = _resolve_user(plan)
-        if plan.owned:
+        if _gives_away(plan):
             _ask_to_give_away(plan.spec, known["user"], ready, mapped)
         if plan.make_sources is not None:
             plan.make_sources(plan.root, known["user"])
@@ -156,12 +153,42 @@ def _run_inner(plan: StagePlan, sync: socket, ready: int, mapped: int) -> NoRetu
         os._exit(0)
 
 
+def _enter_and_mount(plan: StagePlan, sync: socket, become_mapped: Callable[[], None]) -> StagePlan:
+    """Enter the namespaces and mount the root; returns the plan with the paths that hold from then on."""
+    if plan.hold_sources is None:
+        entering.enter(plan.spec, become_mapped, lambda: _become_root(plan.spec))
+        _mount_root(plan, sync)
+        return plan
+    from rootless.runtime import unreachable  # few containers have such ID maps
+
+    hold, held = plan.hold_sources, []
+
+    def mount_as_user() -> None:
+        _mount_root(plan, sync)
+        open_to_all(plan.stdio or ())
+        spec = unreachable.with_held_sources(plan.spec, hold())
+        held.append(plan._replace(spec=spec, root=unreachable.held(plan.root)))
+
+    entering.enter(plan.spec, become_mapped, lambda: _become_root(plan.spec), mount_as_user)
+    return held[0]
+
+
+def _mount_root(plan: StagePlan, sync: socket) -> None:
+    if "mount" in entering.new_types(plan.spec):
+        # Nothing that happens here may reach the node's mounts; what the node mounts later may still arrive.
+        mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
+    descriptors = plan.mount_root()
+    channel.send(sync, "staged", descriptors)
+    for descriptor in descriptors:
+        os.close(descriptor)
+
+
 def _wait_for_admission(plan: StagePlan, ready: int, mapped: int) -> None:
     if plan.admit is not None:
         os.write(ready, b"u")
         if os.read(mapped, 1) != b"m":
             os._exit(1)  # O has sent the error
-    if not plan.owned:
+    if not _gives_away(plan):
         os.close(ready)
         os.close(mapped)
 
@@ -174,24 +201,30 @@ def _become_root(spec: Mapping[str, Any]) -> None:
     os.setresuid(0, 0, 0)
 
 
-def _give_away(paths: tuple[str, ...], user: bytes, done: int) -> None:
-    """Be O: make `UID GID`, as P has them, the owner of paths. P has IDs that the container may lack."""
-    if not user:
+def _gives_away(plan: StagePlan) -> bool:
+    return bool(plan.owned or plan.given)
+
+
+def _give_away(plan: StagePlan, owners: bytes, done: int) -> None:
+    """Be O: give paths to the container's user and its root, whose `UID GID` are as P has them: P has every ID."""
+    if not owners:
         return  # T has sent an error
     from rootless.storage.ownership import give_tree  # rarely asked for
 
-    uid, gid = map(int, user.split())
-    for path in paths:
+    uid, gid, root_uid, root_gid = map(int, owners.split())
+    for path in plan.given:
+        give_tree(path, root_uid, root_gid)
+    for path in plan.owned:
         give_tree(path, uid, gid)
     os.write(done, b"o")
 
 
 def _ask_to_give_away(spec: Mapping[str, Any], user: Mapping[str, Any], ready: int, mapped: int) -> None:
-    uid, gid = user["uid"], user["gid"]
+    owners = (user["uid"], user["gid"], 0, 0)
     if any(entry["type"] == "user" for entry in spec["linux"]["namespaces"]):  # else we are in O's
         maps = own_maps()
-        uid, gid = outside_id(maps.uids, uid), outside_id(maps.gids, gid)
-    os.write(ready, b"%d %d" % (uid, gid))
+        owners = tuple(outside_id(maps[number % 2], inside) for number, inside in enumerate(owners))  # type: ignore[assignment]
+    os.write(ready, b"%d %d %d %d" % owners)
     if os.read(mapped, 1) != b"o":
         os._exit(1)  # O has sent the error
     os.close(ready)

@@ -129,14 +129,18 @@ def test_two_with_different_maps_and_one_with_the_default_share_the_image(engine
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (("--userns", "nomap"), "out of your user's reach"),
-        (("--userns", "auto"), "out of your user's reach"),
+        (("--userns", "nomap:size=1"), "nomap takes no options"),
+        (("--userns", "auto:size=0"), "unknown option 'size=0'"),
+        (("--userns", "auto:size=100000"), "no 100000 subordinate IDs in a row are free"),
+        (("--userns", "ns:/proc/1/ns/user"), "invalid USER mode"),
+        (("--userns", "nomap", "--mount", "type=image,src=busybox,dst=/image"), "an image cannot be mounted"),
+        (("--userns", "nomap", "-v", "/usr:/usr:O"), "an overlay (the option O) cannot be mounted"),
         (("--userns", "keep-id:name=x"), "unknown option 'name=x'"),
         (("--uidmap", "0:0"), ""),
         (("--uidmap", "x"), "'x' is not INSIDE:OUTSIDE[:LENGTH]"),
         (("--uidmap", "0:0:10", "--uidmap", "5:100:1"), "overlaps"),
         (("--uidmap", "0:0:10", "--userns", "keep-id"), "does not go together"),
-        (("--uidmap", "0:1:10"), "your own ID, outside 0, is not mapped"),
+        (("--uidmap", "1:1:10"), "the container's root, inside 0, is not mapped"),
         (("--uidmap", "0:0", "--uidmap", "1:9999999:10"), "the ID 9999999 cannot be mapped"),
         (("--subuidname", "me"), "your own subordinate IDs"),
     ],
@@ -145,6 +149,95 @@ def test_what_cannot_be_is_said(engine: Engine, options: tuple[str, ...], said: 
     result = engine.rl("run", "--rm", *NONE, *options, "busybox", "true", check=125 if said else 0)
     assert said in result.stderr
     assert "hint:" in result.stderr or not said
+
+
+NOT_MAPPED = {
+    "nomap": ("--userns", "nomap"),
+    "auto": ("--userns", "auto:size=2000"),
+    "given": ("--uidmap", "0:1:1000"),
+    "group": ("--uidmap", "0:0", "--uidmap", "1:1:100", "--gidmap", "0:1:100"),
+}
+
+
+@pytest.mark.parametrize("maps", NOT_MAPPED.values(), ids=NOT_MAPPED)
+def test_the_user_can_be_nobody_inside(engine: Engine, maps: tuple[str, ...]) -> None:
+    own = engine.folder / "home" / "own"
+    own.mkdir()
+    (own / "file").write_text("mine\n")
+    for path in (own, own / "file"):
+        shutil.chown(path, USER.pw_uid, USER.pw_gid)
+        path.chmod(0o755)
+    engine.rl("run", "-d", "--name", "box", *maps, "-v", f"{own}:/own", "--hostname", "boxes", "busybox", "sleep", "1000")
+    inside = engine.rl("exec", "box", "sh", "-c", "cat /proc/self/uid_map; cat /own/file; hostname; cat /etc/hostname; id -u")
+    assert inside.stdout.splitlines()[-4:] == ["mine", "boxes", "boxes", "0"]
+    if "0:0" not in maps:
+        assert engine.rl("exec", "box", "sh", "-c", "echo x >>/own/file", check=1).stderr.endswith("Permission denied\n")
+        assert engine.rl("exec", "box", "stat", "-c", "%u", "/own").stdout == "65534\n"
+    engine.rl("exec", "box", "sh", "-ec", _MAKE)
+    assert engine.rl("exec", "box", "sh", "-c", _LIST).stdout.splitlines() == _EXPECTED
+    upper = engine.data_root / "containers" / engine.record("box")["Id"] / "upper"
+    assert _is_all_the_users(upper)
+    engine.rl("restart", "-t", "0", "box")
+    assert engine.rl("exec", "box", "sh", "-c", _LIST).stdout.splitlines() == _EXPECTED
+    found = _members(_output(engine, "export", "box"))
+    assert (found["a"], found["b"]) == ((3, 4, 0o644), (5, 6, 0o4755))
+    engine.rl("cp", "box:/b", f"{engine.folder}/home/b")
+    engine.rl("stop", "-t", "0", "box")
+    engine.rl("cp", f"{engine.folder}/home/b", "box:/again")
+    engine.rl("start", "box")
+    assert engine.rl("exec", "box", "cat", "/again", "/b").stdout == "b\nb\n"
+    engine.rl("commit", "box", "made")
+    assert engine.rl("run", "--rm", *NONE, "made", "sh", "-c", _LIST).stdout.splitlines() == _EXPECTED
+
+
+def test_a_user_who_is_nobody_inside_gives_the_streams_away(engine: Engine) -> None:
+    for user in ("0", "7"):
+        script = "echo out >/dev/stdout; echo err >/dev/stderr; cat /dev/stdin"
+        result = engine.rl("run", "--rm", "-i", *NONE, "--userns", "nomap", "-u", user, "busybox", "sh", "-c", script, stdin="in\n")
+        assert (result.stdout, result.stderr) == ("out\nin\n", "err\n")
+    assert engine.rl("run", "--rm", "-t", *NONE, "--userns", "nomap", "busybox", "tty").stdout == "/dev/pts/0\n"
+
+
+def test_what_the_engine_provides_is_there_though_the_user_is_nobody(engine: Engine) -> None:
+    engine.rl("secret", "create", "key", "-", stdin="hidden")
+    base = ("run", "--rm", *NONE, "--userns", "nomap")
+    assert engine.rl(*base, "--secret", "key", "busybox", "cat", "/run/secrets/key").stdout == "hidden"
+    # A new volume gets what the image has, and is its root's.
+    script = "ls /bin | grep -c sh; echo more >/bin/fresh; stat -c %u:%g /bin /bin/sh"
+    first = engine.rl(*base, "-v", "vol:/bin", "busybox", "/bin/sh", "-c", script).stdout.split()
+    assert int(first[0]) > 0
+    assert first[1:] == ["0:0", "0:0"]
+    assert engine.rl(*base, "-v", "vol:/bin", "busybox", "cat", "/bin/fresh").stdout == "more\n"
+    assert engine.rl(*base, "-v", "new:/new", "-u", "7", "busybox", "stat", "-c", "%u:%g", "/new").stdout == "0:0\n"
+    engine.rl(*base, "-v", "given:/given:U", "-u", "7", "busybox", "touch", "/given/file")
+    options = ("--tmpfs", "/tmp", "--device", "/dev/null:/dev/void")
+    assert engine.rl(*base, *options, "busybox", "sh", "-c", "touch /tmp/a; ls /dev/void").stdout == "/dev/void\n"
+    missing = engine.rl(*base, "--mount", "type=bind,src=/nosuch,dst=/x", "busybox", "true", check=125)
+    assert "/nosuch" in missing.stderr
+
+
+def test_containers_with_maps_of_their_own_have_no_id_in_common(engine: Engine) -> None:
+    for name, options in (("aa", "auto"), ("bb", "auto:size=5000"), ("cc", "auto:size=100,uidmapping=0:0:1,gidmapping=0:0:1")):
+        command = ("busybox", "cat", "/proc/self/uid_map", "/proc/self/gid_map")
+        engine.rl("create", "--name", name, *NONE, "--userns", options, *command)
+    engine.rl("rm", "aa")
+    engine.rl("create", "--name", "dd", *NONE, "--userns", "auto", "busybox", "true")
+    maps = [engine.record(name)["HostConfig"]["IDMappings"]["UidMap"] for name in ("bb", "cc", "dd")]
+    assert maps == [["0:1025:5000"], ["0:0:1", "1:6025:99"], ["0:1:1024"]]
+    lines = [line.split() for line in engine.rl("start", "-a", "cc").stdout.splitlines()]
+    assert [(line[0], line[2]) for line in lines] == [("0", "1"), ("1", "99")] * 2
+
+
+def test_who_joins_a_container_with_other_maps_has_them(engine: Engine) -> None:
+    for maps in (KEEP, NOT_MAPPED["nomap"]):
+        engine.rl("run", "-d", "--name", "box", *maps, "-u", "0", "busybox", "sleep", "1000")
+        script = "cat /proc/self/uid_map | tr -s ' '; stat -c %u:%g / /bin /etc; id -u; touch /made; stat -c %u /made"
+        shown = [
+            engine.rl(*command, "sh", "-c", script).stdout
+            for command in (("exec", "box"), ("run", "--rm", "--network", "container:box", "-u", "0", "busybox"))
+        ]
+        assert shown[0] == shown[1]
+        engine.rl("rm", "-f", "-t", "0", "box")
 
 
 @pytest.mark.parametrize("driver", ["overlay", "vfs"])

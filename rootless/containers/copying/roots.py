@@ -22,6 +22,7 @@ from typing import Any, Final, NamedTuple
 from rootless.containers import documents, lifecycle
 from rootless.containers.documents import Document
 from rootless.containers.helpers import Helper, serve_root
+from rootless.containers.namespace_modes import maps_of
 from rootless.containers.root_trees import root_trees
 from rootless.containers.store import ContainerStore
 from rootless.errors import InUse, RlError
@@ -140,7 +141,7 @@ class _Union:
     """The server of a root that is served in user space, for the time of one copy."""
 
     def __init__(self, locations: Locations, document: Document, errors: int, sync: socket) -> None:
-        self._host_config = document["HostConfig"]
+        self._maps = maps_of(document)
         self._helper = Helper(locations.runtime_dir, "fuse_overlay", errors)
         self._sync = sync
 
@@ -148,7 +149,7 @@ class _Union:
         """Hand the server what the worker has mounted. Raises `RlError` when that failed; the worker's own error tells more."""
         message = channel.receive(self._sync)
         if message.event == "staged":
-            serve_root(self._helper, message.descriptors, self._host_config)
+            serve_root(self._helper, message.descriptors, self._maps)
         for descriptor in message.descriptors:
             os.close(descriptor)
         if message.event != "staged":

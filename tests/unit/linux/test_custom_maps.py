@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rootless.errors import InvalidInput, NodeLacks
-from rootless.namespaces.custom_maps import keep_id, of_document, parse_keep_id, parse_map, split
+from rootless.namespaces.custom_maps import check_mode, have_user, keep_id, of_document, parse_auto, parse_keep_id, parse_map, split
 from rootless.namespaces.idmap import IdMaps, MapLine
 
 PARENT = (MapLine(0, 1000, 1), MapLine(1, 100000, 65536))
@@ -79,6 +79,44 @@ def test_what_a_record_asks_for() -> None:
     assert of_document({"IDMappings": given_maps}, BOTH, 0, 0) == IdMaps((MapLine(0, 1, 5), MapLine(5, 0, 1)), (MapLine(0, 0, 1),))
 
 
-def test_the_user_must_be_somewhere() -> None:
-    with pytest.raises(InvalidInput, match="your own ID"):
-        parse_map("--uidmap", ["0:1:10"])
+def test_the_containers_root_must_be_somebody() -> None:
+    with pytest.raises(InvalidInput, match="the container's root, inside 0, is not mapped"):
+        parse_map("--uidmap", ["1:1:10"])
+
+
+def test_nomap_leaves_the_user_out() -> None:
+    expected = (MapLine(0, 1, 65536),)
+    assert of_document({"UsernsMode": "nomap"}, BOTH, 1000, 1000) == IdMaps(expected, expected)
+    alone = (MapLine(0, 1000, 1),)
+    with pytest.raises(NodeLacks, match="nomap needs subordinate IDs"):
+        of_document({"UsernsMode": "nomap"}, IdMaps(alone, alone), 1000, 1000)
+
+
+@pytest.mark.parametrize(
+    ("host_config", "has"),
+    [
+        ({"UsernsMode": "keep-id:size=5"}, True),
+        ({"UsernsMode": "nomap"}, False),
+        ({"UsernsMode": "auto", "IDMappings": {"UidMap": ["0:1:9"], "GidMap": ["0:1:9"]}}, False),
+        ({"IDMappings": {"UidMap": ["0:1:9", "9:0"], "GidMap": ["0:0:9"]}}, True),
+        ({"IDMappings": {"UidMap": ["0:1:9", "9:0"], "GidMap": ["0:1:9"]}}, False),
+    ],
+)
+def test_whether_the_user_is_somebody_inside(host_config: dict[str, object], has: bool) -> None:
+    assert have_user(host_config) == has
+
+
+def test_what_auto_asks_for() -> None:
+    asked = parse_auto("auto:size=10,uidmapping=0:5:2,uidmapping=7:9,gidmapping=0:0:1")
+    assert asked == (10, (MapLine(0, 5, 2), MapLine(7, 9, 1)), (MapLine(0, 0, 1),))
+    assert parse_auto("auto") == (None, (), ())
+    for text in ("auto:size=x", "auto:size=0", "auto:users=1", "auto:uidmapping=1", "auto:uidmapping=0:1:3,uidmapping=2:9"):
+        with pytest.raises(InvalidInput):
+            parse_auto(text)
+
+
+def test_modes_that_take_no_options() -> None:
+    for text in ("nomap", "auto:size=4", "keep-id:uid=4"):
+        check_mode(text)
+    with pytest.raises(InvalidInput, match="takes no options"):
+        check_mode("nomap:size=4")
