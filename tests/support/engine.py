@@ -41,8 +41,8 @@ class Engine:
             "LANG": "C.UTF-8",
             "RL_ROOT": str(self.data_root),
             "RL_RUNROOT": str(self.runtime_dir),
-            # The whole suite passes with another runtime: RL_RUNTIME=crun contrib/test tests/system
-            **({"RL_RUNTIME": os.environ["RL_RUNTIME"]} if "RL_RUNTIME" in os.environ else {}),
+            # The whole suite passes with another runtime or storage driver: RL_STORAGE_DRIVER=fuse contrib/test tests/system
+            **{name: os.environ[name] for name in ("RL_RUNTIME", "RL_STORAGE_DRIVER") if name in os.environ},
             **(environment or {}),
         }
 
