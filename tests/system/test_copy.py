@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine
+from tests.support.engine import Engine, children_of, wait_until
 from tests.support.test_user import USER, drop_privileges
 
 pytestmark = pytest.mark.engine
@@ -235,3 +235,18 @@ def test_a_folder_swapped_for_a_link_during_the_copy(engine: Engine) -> None:
     assert not Path("/swapped-for-a-link").exists()
     assert not (engine.folder / "swapped-for-a-link").exists()
     engine.rl("kill", "box")
+
+
+@pytest.mark.parametrize("driver", ["overlay", "fuse"])
+def test_a_copy_whose_command_is_killed_lets_go_of_a_stopped_container(engine: Engine, driver: str) -> None:
+    engine.environment["RL_STORAGE_DRIVER"] = driver
+    engine.rl("create", "--name", "box", "--network", "none", "busybox", "true")
+    children = 2 if driver == "fuse" else 1  # the root's server, and who mounts that: it may not have done so yet
+    for _time in range(5):
+        command = engine.start("cp", "/etc/passwd", "box:/tmp", stderr=subprocess.DEVNULL)
+        while command.poll() is None and len(children_of(command.pid)) < children:
+            pass  # a matter of milliseconds
+        command.kill()
+        command.wait()
+        wait_until(lambda: not engine.processes(), what="the copy has ended")
+    engine.rl("start", "-a", "box")

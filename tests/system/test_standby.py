@@ -7,14 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.engine import Engine, is_alive, wait_until
+from tests.support.engine import Engine, children_of, is_alive, wait_until
 from tests.support.test_user import USER
 
 NONE = ("--network", "none")
-
-
-def _children(pid: int) -> list[int]:
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
 def _held_command(engine: Engine, *arguments: str) -> tuple["subprocess.Popen[str]", Path, int]:
@@ -23,8 +19,8 @@ def _held_command(engine: Engine, *arguments: str) -> tuple["subprocess.Popen[st
     os.mkfifo(fifo)
     os.chown(fifo, USER.pw_uid, USER.pw_gid)
     process = engine.start("run", *NONE, "--env-file", str(fifo), *arguments, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
-    wait_until(lambda: bool(_children(process.pid)), what="a standby")
-    (standby,) = _children(process.pid)
+    wait_until(lambda: bool(children_of(process.pid)), what="a standby")
+    (standby,) = children_of(process.pid)
     return process, fifo, standby
 
 

@@ -16,7 +16,7 @@ two mounts would share an upper. In a running container's user namespace W is no
 
 import contextlib
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, Final, NamedTuple
 
 from rootless.containers import documents, lifecycle
@@ -66,7 +66,8 @@ def started_copy(locations: Locations, name: str, copy: Copy) -> Iterator[Callab
         else:
             with _server_of(locations, document) as (union, theirs):
                 stopped = _stopped(locations, document)
-                result = start_in_parent(locations, _copy_stopped, stopped, theirs, copy)
+                ends = () if union is None else union.descriptors
+                result = start_in_parent(locations, _copy_stopped, stopped, theirs, ends, copy)
                 if union is not None and theirs is not None:
                     theirs.close()  # so that the worker's end shows
                     union.serve()
@@ -100,8 +101,14 @@ def _copy_running(entry: ProcessId, copy: Copy) -> None:
     copy(root)
 
 
-def _copy_stopped(stopped: _Stopped, sync: socket | None, copy: Copy) -> None:
-    """Mount the root of a container that does not run, in a mount namespace of our own, and copy."""
+def _copy_stopped(stopped: _Stopped, sync: socket | None, ends: Sequence[int], copy: Copy) -> None:
+    """Mount the root of a container that does not run, in a mount namespace of our own, and copy.
+
+    `ends` are M's of its sockets. While we had them, too, M's death would go unnoticed: by the server, which ends then, and by the
+    kernel, which gives up a root that nobody can serve any more.
+    """
+    for descriptor in ends:
+        os.close(descriptor)
     namespaces.unshare(namespaces.NEWNS)
     mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_SLAVE)
     descriptors = drivers.load(stopped.driver).mount(stopped.root)
@@ -144,6 +151,11 @@ class _Union:
         self._maps = maps_of(document)
         self._helper = Helper(locations.runtime_dir, "fuse_overlay", errors)
         self._sync = sync
+
+    @property
+    def descriptors(self) -> tuple[int, int]:
+        """Our ends of the sockets to the server and to the worker."""
+        return self._helper.descriptor, self._sync.fileno()
 
     def serve(self) -> None:
         """Hand the server what the worker has mounted. Raises `RlError` when that failed; the worker's own error tells more."""
