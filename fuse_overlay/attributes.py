@@ -26,6 +26,8 @@ def entry_of(union: Union, inode: Inode, status: os.stat_result) -> Any:
     entry.st_mode = mode
     # find(1) takes 1 to mean that the number of subdirectories is not known.
     entry.st_nlink = 1 if isinstance(inode, Directory) and inode.lowers else status.st_nlink
+    if inode.folder is union.work:  # deleted: its name there is not the container's
+        entry.st_nlink = status.st_nlink - 1
     user, group = union.ownership[:2]
     entry.st_uid = status.st_uid if user is None else user
     entry.st_gid = status.st_gid if group is None else group
@@ -54,6 +56,8 @@ def has_set_id(mode: int) -> bool:
 
 def change(union: Union, inode: Inode, wanted: Any, fields: Any, handle: int | None) -> os.stat_result:
     """Set what `fields` names to the values in `wanted`, after copy-up; return the new status."""
+    if not inode.in_upper and _changes_nothing(inode, wanted, fields):
+        return inode.status()
     copy_up.file(union, inode, wanted.st_size if fields.update_size else None)
     if fields.update_size:
         _truncate(inode, wanted.st_size, handle)
@@ -71,6 +75,16 @@ def change(union: Union, inode: Inode, wanted: Any, fields: Any, handle: int | N
             wanted.st_mtime_ns if fields.update_mtime else status.st_mtime_ns,
         )
     return inode.status()
+
+
+def _changes_nothing(inode: Inode, wanted: Any, fields: Any) -> bool:
+    """Tell whether only times are set, and to what they are: the kernel does so for the ctime of a file that has lost a name."""
+    if fields.update_size or fields.update_uid or fields.update_gid or fields.update_mode:
+        return False
+    status = inode.status()
+    return (not fields.update_atime or wanted.st_atime_ns == status.st_atime_ns) and (
+        not fields.update_mtime or wanted.st_mtime_ns == status.st_mtime_ns
+    )
 
 
 def _truncate(inode: Inode, size: int, handle: int | None) -> None:

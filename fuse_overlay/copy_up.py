@@ -77,7 +77,9 @@ def _take_place(union: Union, inode: Inode, temporary: bytes) -> None:
     """Let the finished copy be the inode's file."""
     work = union.work.descriptor
     status = os.stat(temporary, dir_fd=work, follow_symlinks=False)
-    if inode.parent is None:  # deleted, but still open
+    if inode.parent is None and union.keeps_deleted:
+        inode.folder, inode.file = union.work, temporary
+    elif inode.parent is None:  # deleted, but still open
         inode.anchor = os.open(temporary, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=work)
         os.unlink(temporary, dir_fd=work)
         inode.folder = union.upper  # its owners are kept as the upper's are

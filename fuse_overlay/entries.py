@@ -10,11 +10,12 @@ import stat
 from collections.abc import Callable
 from typing import NamedTuple, TypeVar
 
-from fuse_overlay import copy_up, whiteouts
+from fuse_overlay import copy_up, deleted, whiteouts
+from fuse_overlay.exchange import put
 from fuse_overlay.inodes import Directory, Inode
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Opacity
 from fuse_overlay.noted import Noted
-from fuse_overlay.union import Union
+from fuse_overlay.union import Union, remove_tree
 
 Made = TypeVar("Made")
 
@@ -34,6 +35,7 @@ class New(NamedTuple):
 def make(union: Union, parent: Directory, name: bytes, maker: Callable[[DirectoryFolder, bytes], Made]) -> Made:
     """Call `maker(folder, name)` for a new file, in the upper folder if it has nothing of that name, else in the work folder."""
     folder = copy_up.directory(union, parent)
+    whiteouts.check_name(folder, name)
     try:
         return maker(folder, name)
     except FileExistsError:
@@ -85,6 +87,10 @@ def make_link(union: Union, inode: Inode, parent: Directory, name: bytes) -> Non
 def make_directory(union: Union, parent: Directory, name: bytes, new: New) -> None:
     """Make a directory; over a whiteout, an opaque one."""
     folder = copy_up.directory(union, parent)
+    whiteouts.check_name(folder, name)
+    if folder.dotted and whiteouts.is_at(folder, name):  # which does not keep anything from being made there
+        _make_opaque_directory(union, parent, folder, name, new)
+        return
     try:
         os.mkdir(name, _disk_mode(union, new), dir_fd=folder.descriptor)
     except FileExistsError:
@@ -96,8 +102,6 @@ def make_directory(union: Union, parent: Directory, name: bytes, new: New) -> No
 
 
 def _make_opaque_directory(union: Union, parent: Directory, folder: DirectoryFolder, name: bytes, new: New) -> None:
-    from fuse_overlay.renameat2 import EXCHANGE, renameat2  # ctypes: 10 ms
-
     temporary = union.temporary_name()
     work = union.work.descriptor
     os.mkdir(temporary, _disk_mode(union, new), dir_fd=work)
@@ -107,8 +111,10 @@ def _make_opaque_directory(union: Union, parent: Directory, folder: DirectoryFol
         made.set_opacity(Opacity.OPAQUE)
     finally:
         made.close()
-    renameat2(work, temporary, folder.descriptor, name, EXCHANGE)
-    os.unlink(temporary, dir_fd=work)
+    if folder.has(name):
+        os.unlink(put(union, temporary, folder, name), dir_fd=work)
+    else:
+        os.rename(temporary, name, src_dir_fd=work, dst_dir_fd=folder.descriptor)
 
 
 def _disk_mode(union: Union, new: New) -> int:
@@ -132,13 +138,16 @@ def unlink(union: Union, parent: Directory, name: bytes) -> None:
     inode, _status = found
     folder = copy_up.directory(union, parent)
     hides = union.shines_through(parent, name)
-    inode.keep(parent, name)
     if folder.find(name) is None:
         whiteouts.make(union, folder, name)
-    elif hides:
-        whiteouts.replace(union, folder, name)
+    elif union.keeps_deleted:
+        deleted.unlink(union, inode, parent, name, hides=hides)
     else:
-        os.unlink(name, dir_fd=folder.descriptor)
+        inode.keep(parent, name)
+        if hides:
+            whiteouts.replace(union, folder, name)
+        else:
+            os.unlink(name, dir_fd=folder.descriptor)
     lose_name(union, inode, parent, name)
 
 
@@ -162,10 +171,12 @@ def remove_directory(union: Union, parent: Directory, name: bytes) -> None:
     hides = union.shines_through(parent, name)
     if directory.upper is None:
         whiteouts.make(union, folder, name)
+    elif union.keeps_deleted:
+        deleted.remove_folder(union, directory, folder, name, hides=hides)
     else:
         directory.upper.pin()  # somebody may stand in it
         if hides:
-            whiteouts.replace_directory(union, folder, name)
+            remove_tree(union.work, whiteouts.replace_directory(union, folder, name), stat.S_IFDIR)
         else:
             whiteouts.clear(directory.upper)
             os.rmdir(name, dir_fd=folder.descriptor)

@@ -59,18 +59,21 @@ class Inode:
 
     def add_name(self, parent: "Directory", name: bytes) -> None:
         """Note that the union shows this inode there, too."""
-        if self.parent is None:
+        was_deleted = self.parent is None
+        if was_deleted:
             self.parent, self.name = parent, name
         elif (self.parent is parent and self.name == name) or (parent, name) in (self.aliases or ()):
             return
         else:
             self.aliases = [*(self.aliases or ()), (parent, name)]
         parent.children += 1
-        if self.in_upper and self.anchor >= 0:
+        if self.in_upper and (self.anchor >= 0 or was_deleted):
             assert parent.upper is not None
+            if self.anchor < 0:
+                assert isinstance(self.folder, DirectoryFolder)
+                os.unlink(self.file, dir_fd=self.folder.descriptor)  # where it lived on
             self.folder, self.file = parent.upper, name
-            os.close(self.anchor)
-            self.anchor = -1
+            self.close()
 
     def remove_name(self, parent: "Directory", name: bytes) -> None:
         """Note that the union does not show this inode there any more. A file of the upper gets an anchor before (`keep`)."""
@@ -87,9 +90,13 @@ class Inode:
 
     def keep(self, parent: "Directory", name: bytes) -> None:
         """Hold a file of the upper that may be about to lose the last name that we know."""
-        if self.in_upper and self.anchor < 0 and not self.aliases and self.parent is parent and self.name == name:
+        if self.is_at_last(parent, name):
             assert isinstance(self.folder, DirectoryFolder)
             self.anchor = os.open(self.file, os.O_PATH | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=self.folder.descriptor)
+
+    def is_at_last(self, parent: "Directory", name: bytes) -> bool:
+        """Tell whether this is the last name that we know of a file of the upper, which nothing holds yet."""
+        return self.in_upper and self.anchor < 0 and not self.aliases and self.parent is parent and self.name == name
 
     def close(self) -> None:
         """Release the descriptors."""
@@ -135,11 +142,14 @@ class Directory(Inode):
 class InodeTable:
     """All inodes that the kernel, or an inode below them, refers to."""
 
-    def __init__(self, root: Directory, device: int, on_end: Callable[[os.stat_result], None]) -> None:
-        """`on_end` is called with the status of a file of the upper that is gone for good."""
+    def __init__(
+        self, root: Directory, device: int, on_end: Callable[[os.stat_result], None], on_drop: Callable[[Inode], None] | None
+    ) -> None:
+        """`on_end` is called with the status of a file of the upper that is gone for good, `on_drop` with deleted inodes."""
         self._inodes: dict[int, Inode] = {ROOT: root}
         self._devices = {device: 0}
         self._on_end = on_end
+        self._on_drop = on_drop
         self._copied: dict[tuple[int, int], int] = {}
         self._own_numbers: dict[tuple[int, int], int] = {}
         self.linked: dict[int, Inode] = {}  # copied-up files with further names in the lower layer, which are to join them
@@ -224,6 +234,8 @@ class InodeTable:
         del self._inodes[inode.number]
         if inode.anchor >= 0 and (status := os.stat(inode.anchor)).st_nlink == 0:
             self.note_end(status)
+        if self._on_drop is not None and inode.parent is None and inode.in_upper:
+            self._on_drop(inode)
         inode.close()
         for parent in parents:
             self.release(parent)

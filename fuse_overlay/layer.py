@@ -117,6 +117,9 @@ class DirectoryFolder:
 
     __slots__ = ("_descriptor", "_notes", "_opacity", "_open_folders", "_parent", "name")
 
+    dotted = False
+    """Whether whiteouts and opaque marks are files beside or in what they mark (see `nfs_folder`)."""
+
     def __init__(
         self,
         open_folders: OpenFolders,
@@ -180,6 +183,18 @@ class DirectoryFolder:
         finally:
             os.close(descriptor)
 
+    def has(self, name: bytes) -> bool:
+        """Tell whether there is anything of that name on disk."""
+        try:
+            os.stat(name, dir_fd=self.descriptor, follow_symlinks=False)
+        except FileNotFoundError:
+            return False
+        return True
+
+    def entries_on_disk(self) -> Iterator[tuple[bytes, int]]:
+        """Yield the same, with what is not shown to anybody."""
+        return DirectoryFolder.entries(self)
+
     def opacity(self) -> Opacity:
         """See `Folder.opacity`; read from disk once."""
         if self._opacity is None:
@@ -191,6 +206,10 @@ class DirectoryFolder:
         """Write `user.overlay.opaque` to the folder, which is of the upper."""
         os.setxattr(self.path(ITSELF), _OPAQUE, opacity.value or b"")
         self._opacity = opacity
+
+    def white_out(self, name: bytes) -> None:
+        """Make a whiteout: a device 0:0, where there is nothing. Raises `OSError` where the file system has no devices."""
+        os.mknod(name, stat.S_IFCHR, 0, dir_fd=self.descriptor)
 
     def is_whiteout(self, name: bytes, status: os.stat_result) -> bool:
         """See `Folder.is_whiteout`: a device 0:0, or an empty file with an attribute in a folder marked for it."""

@@ -13,6 +13,7 @@ from typing import Final, Protocol
 
 from fuse_overlay import noted
 from fuse_overlay.noted import ATTRIBUTE, Noted, parse
+from fuse_overlay.probes import has_xattrs
 from fuse_overlay.side_files import UpperNotes, read_of_layer
 
 _CARRY: Final = (stat.S_IFREG, stat.S_IFDIR)  # the types that have user xattrs
@@ -54,7 +55,7 @@ class LayerNotes:
 
     def __init__(self, tree: int) -> None:
         self._beside = read_of_layer(tree)
-        self._has_xattrs = _has_xattrs(tree)
+        self._has_xattrs = has_xattrs(tree)
 
     def shown(self, status: os.stat_result, folder: Place, name: bytes) -> os.stat_result:
         """See `Notes.shown`."""
@@ -190,7 +191,7 @@ class FlatOwners:
 
     def __init__(self, upper: int) -> None:
         self._beside = UpperNotes(upper)
-        self._has_xattrs = _has_xattrs(upper)
+        self._has_xattrs = has_xattrs(upper)
         self.notes: Notes | None = self
         self.set_ids: set[int] = set()
 
@@ -290,15 +291,6 @@ class FlatOwners:
             self._beside.drop(number)
         else:
             self._beside.put(number, wanted)
-
-
-def _has_xattrs(tree: int) -> bool:
-    """Tell whether files of an open tree may have user xattrs: not on NFS before its version 4.2, for example."""
-    try:
-        os.getxattr(tree, ATTRIBUTE)
-    except OSError as error:
-        return error.errno != errno.EOPNOTSUPP
-    return True
 
 
 def _read(path: bytes, *, follows: bool) -> Noted | None:

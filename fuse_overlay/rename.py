@@ -8,7 +8,7 @@ import errno
 import os
 from typing import Final, NamedTuple
 
-from fuse_overlay import copy_up, entries, whiteouts
+from fuse_overlay import copy_up, deleted, entries, exchange, whiteouts
 from fuse_overlay.inodes import Directory, Inode
 from fuse_overlay.layer import DirectoryFolder, Opacity
 from fuse_overlay.union import Union
@@ -41,9 +41,14 @@ def rename(union: Union, source: Place, target: Place, flags: int) -> None:
         return
     _prepare(union, inode)
     copy_up.directory(union, target.parent)
+    whiteouts.check_name(_upper(target), target.name)
     if replaced is not None:
         _clear(union, replaced, target)
-    _move(union, inode, source, target)
+    if union.keeps_deleted and replaced is not None and deleted.is_to_live_on(replaced, *target):
+        at = exchange.replace(union, _upper(target), target.name, lambda: _move(union, inode, source, target))
+        deleted.note(union, replaced, at)
+    else:
+        _move(union, inode, source, target)
     if replaced is not None:
         _lose(union, replaced, target)
     _note_move(union, inode, source, target)
@@ -72,10 +77,11 @@ def _prepare(union: Union, inode: Inode) -> None:
 def _clear(union: Union, replaced: Inode, place: Place) -> None:
     """Make what is about to be replaced replaceable, and hold it for who has it open."""
     if not isinstance(replaced, Directory):
-        replaced.keep(*place)
+        if not union.keeps_deleted:
+            replaced.keep(*place)
         return
     entries.check_empty(union, replaced)
-    if replaced.upper is not None:
+    if replaced.upper is not None and not union.keeps_deleted:
         whiteouts.clear(replaced.upper)
         replaced.upper.pin()
 
@@ -100,11 +106,14 @@ def _move(union: Union, inode: Inode, source: Place, target: Place) -> None:
     leaves_whiteout = union.shines_through(*source)
     _make_opaque(union, inode, target)
     # A directory cannot replace a whiteout: they change places.
-    if isinstance(inode, Directory) and whiteouts.is_at(new_folder, target.name):
-        _swap(source, target)
+    if isinstance(inode, Directory) and whiteouts.is_at(new_folder, target.name) and new_folder.has(target.name):
+        _swap_with_whiteout(union, source, target)
         if not leaves_whiteout:
             os.unlink(source.name, dir_fd=folder.descriptor)
         return
+    if leaves_whiteout and folder.dotted:
+        folder.white_out(source.name)
+        leaves_whiteout = False
     if leaves_whiteout:
         from fuse_overlay.renameat2 import WHITEOUT, renameat2  # ctypes: 10 ms
 
@@ -125,6 +134,22 @@ def _swap(one: Place, other: Place) -> None:
     from fuse_overlay.renameat2 import renameat2  # ctypes: 10 ms
 
     renameat2(_upper(one).descriptor, one.name, _upper(other).descriptor, other.name, EXCHANGE)
+
+
+def _swap_with_whiteout(union: Union, source: Place, target: Place) -> None:
+    folder, new_folder = _upper(source), _upper(target)
+    try:
+        _swap(source, target)
+    except OSError as error:
+        if error.errno not in exchange.UNKNOWN:
+            raise
+    else:
+        return
+    old, new = folder.descriptor, new_folder.descriptor
+    whiteout = exchange.replace(
+        union, new_folder, target.name, lambda: os.rename(source.name, target.name, src_dir_fd=old, dst_dir_fd=new)
+    )
+    os.rename(whiteout, source.name, src_dir_fd=union.work.descriptor, dst_dir_fd=old)
 
 
 def _exchange(union: Union, one: Place, one_inode: Inode, other: Place, other_inode: Inode) -> None:

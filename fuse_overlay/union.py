@@ -12,9 +12,12 @@ from typing import Final, NamedTuple
 
 from fuse_overlay.inodes import ROOT, Directory, Inode, InodeTable
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Folder, Opacity, OpenFolders
-from fuse_overlay.ownership import FlatOwners, LayerNotes, NativeOwners, Owners
+from fuse_overlay.ownership import FlatOwners, LayerNotes, NativeOwners, Notes, Owners
+from fuse_overlay.probes import has_xattrs, keeps_deleted
 
 _TEMPORARY: Final = b"#%d"
+RECORD: Final = b"#back-"
+"""What the names of records of `exchange` in the work folder begin with."""
 
 
 class Ownership(NamedTuple):
@@ -30,7 +33,20 @@ class Ownership(NamedTuple):
 
 def directory_layer(descriptor: int, open_folders: OpenFolders, flat: bool) -> Folder:
     """Return the root of a lower layer that is a directory on disk."""
-    return DirectoryFolder(open_folders, None, ITSELF, descriptor, LayerNotes(descriptor) if flat else None)
+    return _root_folder(descriptor, open_folders, LayerNotes(descriptor) if flat else None)
+
+
+def _root_folder(
+    descriptor: int, open_folders: OpenFolders, notes: Notes | None, *, deleted_stay: bool = False
+) -> DirectoryFolder:
+    dotted = not has_xattrs(descriptor)
+    if not dotted and not deleted_stay:
+        return DirectoryFolder(open_folders, None, ITSELF, descriptor, notes)
+    from fuse_overlay.nfs_folder import NfsFolder  # rare
+
+    folder = NfsFolder(open_folders, None, ITSELF, descriptor, notes)
+    folder.dotted = dotted
+    return folder
 
 
 class Union:
@@ -40,12 +56,15 @@ class Union:
         self.open_folders = open_folders
         self.ownership = ownership
         self.owners: Owners = FlatOwners(upper) if ownership.flat_upper else NativeOwners(chowns=ownership.user is None)
-        self.upper = DirectoryFolder(open_folders, None, ITSELF, upper, self.owners.notes)
-        self.work = DirectoryFolder(open_folders, None, ITSELF, work, self.owners.notes)
+        deleted_stay = keeps_deleted(work)
+        self.upper = _root_folder(upper, open_folders, self.owners.notes, deleted_stay=deleted_stay)
+        self.work = _root_folder(work, open_folders, self.owners.notes, deleted_stay=deleted_stay)
+        self.keeps_deleted = deleted_stay or self.upper.dotted  # an opaque mark that is a file keeps a folder from being removed
         below = () if self.upper.opacity() is Opacity.OPAQUE else tuple(lowers)
         self.root = Directory(ROOT, None, b"", self.upper, below)
         self.root.lookups = 1  # the kernel never forgets it
-        self.inodes = InodeTable(self.root, os.stat(upper).st_dev, self.owners.forget)
+        on_drop = self._end if self.keeps_deleted else None
+        self.inodes = InodeTable(self.root, os.stat(upper).st_dev, self.owners.forget, on_drop)
         self._temporaries = 0
         self._clear_work()
 
@@ -55,10 +74,20 @@ class Union:
         return _TEMPORARY % self._temporaries
 
     def _clear_work(self) -> None:
-        """Delete what a server that was killed left in the work folder."""
-        for name, kind in list(self.work.entries()):
+        """Delete what a server that was killed left in the work folder, after putting back what it had moved aside."""
+        for name, _kind in list(self.work.entries_on_disk()):
+            if name.startswith(RECORD):
+                from fuse_overlay.exchange import recover  # it needs this module
+
+                recover(self, name)
+        for name, kind in list(self.work.entries_on_disk()):
             if name.startswith(b"#"):
                 remove_tree(self.work, name, kind)
+
+    def _end(self, inode: Inode) -> None:
+        from fuse_overlay.deleted import end  # it needs this module
+
+        end(self, inode)
 
     def find(self, parent: Directory, name: bytes) -> tuple[Inode, os.stat_result] | None:
         """Return what the union shows as `name`, with its status, or None. The inode may be new."""
@@ -133,7 +162,7 @@ def remove_tree(folder: DirectoryFolder, name: bytes, kind: int) -> None:
         return
     inner = folder.child(name)
     try:
-        for entry, entry_kind in list(inner.entries()):
+        for entry, entry_kind in list(inner.entries_on_disk()):
             remove_tree(inner, entry, entry_kind)
     finally:
         inner.close()

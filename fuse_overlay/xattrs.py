@@ -23,11 +23,16 @@ def is_private(attribute: bytes) -> bool:
 
 
 def list_names(inode: Inode) -> list[bytes]:
-    """Return the names of the attributes that the union shows."""
-    if inode.anchor >= 0:
-        names = [os.fsencode(name) for name in os.listxattr(inode.path())]
-    else:
-        names = inode.folder.list_xattrs(inode.file)
+    """Return the names of the attributes that the union shows; none where the file system has none: other layers may have some."""
+    try:
+        if inode.anchor >= 0:
+            names = [os.fsencode(name) for name in os.listxattr(inode.path())]
+        else:
+            names = inode.folder.list_xattrs(inode.file)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return []
+        raise
     if _is_flat(inode):
         names = [_shown(name) for name in names if not name.startswith(ATTRIBUTE_PREFIX) or name.startswith(_ESCAPED)]
     return [name for name in names if not name.startswith(_PRIVATE)]

@@ -168,6 +168,14 @@ def test_hard_links_stay_one_file_after_copy_up() -> None:
     ).split() == ["1", "basemore", "2", "1"]
 
 
+def test_removal_of_one_of_two_names_copies_nothing_up() -> None:
+    def body(union: Mounted) -> None:
+        assert union.sh("cat file; rm file; cat file-too; sync -f .") == "basebase"
+        assert os.listdir(union.upper) == ["file"]
+
+    mounted(body)
+
+
 def test_an_open_file_goes_on_after_its_removal() -> None:
     def body() -> list[bytes]:
         found = []
