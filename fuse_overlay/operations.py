@@ -60,6 +60,7 @@ class OverlayOperations(pyfuse3.Operations):
         self._files = OpenFiles(union)
         self._contents = self._files.contents
         self._directories = OpenDirectories(union)
+        self._lost: dict[int, int] = {}  # inode -> errno of a write to it that failed
 
     def _entry(self, inode: Inode, status: os.stat_result) -> Any:
         """Return the attributes of an inode that the kernel has looked up."""
@@ -87,6 +88,8 @@ class OverlayOperations(pyfuse3.Operations):
     @_request
     def getattr(self, number: int, _context: Any) -> Any:
         """GETATTR."""
+        if self._lost and number in self._lost:
+            raise OSError(self._lost.pop(number), "")
         inode = self._inodes[number]
         return entry_of(self._union, inode, inode.status())
 
@@ -169,14 +172,31 @@ class OverlayOperations(pyfuse3.Operations):
     @_request
     def write(self, handle: int, offset: int, content: bytes) -> int:
         """WRITE."""
-        written = os.pwrite(handle, content, offset)
+        try:
+            written = os.pwrite(handle, content, offset)
+            while written < len(content):  # the kernel takes what it writes back for written; the next one says why not
+                written += os.pwrite(handle, content[written:], offset + written)
+        except OSError as error:
+            self._note_loss(handle, error)
+            raise
         if self._owners.set_ids:
             self._owners.written_to(handle)
         return written
 
+    def _note_loss(self, handle: int, error: OSError) -> None:
+        """See to it that the next write(2) to a file fails, too: what is written back later fails unseen until fsync or close.
+
+        Before each write the kernel asks for attributes that it does not know any more, and gives up where it gets none.
+        """
+        number = self._inodes.number_of(os.fstat(handle))
+        self._lost[number] = error.errno or errno.EIO
+        pyfuse3.invalidate_inode(number, attr_only=True)  # without the pages, so it waits for nothing
+
     @_request
     def release(self, handle: int) -> None:
         """RELEASE: the last descriptor of an open file is gone."""
+        if self._lost:  # close(2) has told of it
+            self._lost.pop(self._inodes.number_of(os.fstat(handle)), None)
         self._files.release(handle)
 
     @_request

@@ -105,14 +105,18 @@ def test_a_full_disk_is_an_error_that_names_the_place_and_leaves_nothing(on_node
     assert "containers/" not in after.stdout
 
 
-def test_a_container_that_fills_the_disk_ends_with_its_own_status(on_node: Runner, engine: Engine) -> None:
+@pytest.mark.parametrize("driver", ["overlay", "fuse"])
+def test_a_container_that_fills_the_disk_ends_with_its_own_status(on_node: Runner, engine: Engine, driver: str) -> None:
+    engine.environment["RL_STORAGE_DRIVER"] = driver
     script = "dd if=/dev/zero of=/big bs=1M; echo still here; exit 5"
     result = on_node(_small_disk(engine), "run", "--rm", *NONE, "busybox", "sh", "-c", script)
     assert (result.status, result.stdout) == (5, "still here\n")
     assert "No space left on device" in result.stderr
 
 
-def test_a_full_disk_does_not_lose_the_exit_status(on_node: Runner, engine: Engine) -> None:
+@pytest.mark.parametrize("driver", ["overlay", "fuse"])
+def test_a_full_disk_does_not_lose_the_exit_status(on_node: Runner, engine: Engine, driver: str) -> None:
+    engine.environment["RL_STORAGE_DRIVER"] = driver
     fill = ("sh", "-c", "dd if=/dev/zero of=/big bs=1k; exit 5")
     run = shlex.join([*COMMAND, "run", "--name", "box", *NONE, "busybox", *fill])
     shown = "{{.State.Status}} {{.State.ExitCode}}"
