@@ -13,7 +13,7 @@ from rootless.containers.documents import Document
 from rootless.containers.lock import ContainerLock
 from rootless.containers.store import ContainerStore, is_of_this_node
 from rootless.errors import DamagedRecord, InUse, InvalidInput, NoSuchObject, RlError
-from rootless.linux.process import ProcessId, send_signal, wait_for_end
+from rootless.linux.process import ProcessId, is_alive, send_signal, wait_for_end
 from rootless.linux.sockets import socket, stream_pair
 from rootless.locations import Locations
 from rootless.runtime.signals import signal_number
@@ -346,14 +346,21 @@ def attach(locations: Locations, document: Document) -> socket:
         )
     monitor = document["Rl"]["Monitor"]
     if not document["State"]["Running"] or monitor is None:
-        raise InUse(f"cannot attach to container {document['Id'][:12]}: it is not running", "start it first: rl start")
+        raise _cannot_attach(document)
     store = ContainerStore(locations)
     try:
         return endpoint.connect(store.folder(document["Id"]), document, ProcessId(*monitor))
     except RlError:
-        if store.find(document["Id"])["State"]["Running"]:
-            raise
-        return attach(locations, store.find(document["Id"]))  # it has ended meanwhile
+        later = store.find(document["Id"])
+        if later["State"]["Running"] and later["Rl"]["Monitor"] == monitor:
+            if is_alive(ProcessId(*monitor)):
+                raise
+            raise _cannot_attach(document) from None  # it was killed, and the record is not repaired yet
+        return attach(locations, later)
+
+
+def _cannot_attach(document: Document) -> InUse:
+    return InUse(f"cannot attach to container {document['Id'][:12]}: it is not running", "start it first: rl start")
 
 
 def refuse_terminal(log_driver: str) -> None:

@@ -9,7 +9,7 @@ from rootless.containers import endpoint, frames
 from rootless.containers.documents import Document
 from rootless.containers.store import ContainerStore
 from rootless.errors import NoSuchObject, RlError
-from rootless.linux.process import ProcessId
+from rootless.linux.process import ProcessId, is_alive
 from rootless.linux.sockets import socket
 from rootless.locations import Locations
 
@@ -42,11 +42,12 @@ def ask_monitor(locations: Locations, document: Document, request: Mapping[str, 
 
 
 def _is_watched_by(store: ContainerStore, container_id: str, monitor: list[int]) -> bool:
+    """Tell whether that is a container's monitor, and lives: the record of one that was killed may not be repaired yet."""
     try:
         document = store.find(container_id)
     except NoSuchObject:  # it was run with --rm, or removed by another command
         return False
-    return document["State"]["Running"] and document["Rl"]["Monitor"] == monitor
+    return document["State"]["Running"] and document["Rl"]["Monitor"] == monitor and is_alive(ProcessId(*monitor))
 
 
 def _reply_to(sock: socket, request: Mapping[str, object]) -> dict[str, Any] | None:
