@@ -108,10 +108,15 @@ def test_an_upper_written_by_one_driver_is_read_by_the_other(engine: Engine) -> 
 
 
 def _stable(line: str) -> str:
-    """Leave out counts of links, which the kernel's overlay breaks at copy-up, and sizes and times of folders."""
+    """Leave out counts of links, which the kernel's overlay breaks at copy-up, and sizes and times of folders.
+
+    And the times of what each start writes anew.
+    """
     fields = line.split()
     if len(fields) < 9:
         return line if not line.startswith("total") else "total"
+    if fields[8] in {"hostname", "hosts", "resolv.conf"}:
+        return " ".join([fields[0], *fields[2:5], fields[8]])
     return " ".join([fields[0], *fields[2:4], *(fields[4:] if fields[0][0] != "d" else fields[8:])])
 
 

@@ -54,6 +54,10 @@ class Caller:
             else:
                 self._call(choose(self._rng))
 
+    def has_waiting(self) -> bool:
+        """Tell whether a call goes on that ends with its container."""
+        return any(not running.call.outlasts_an_end and running.process.poll() is None for running in self.lasting)
+
     def settle(self, *, removed: bool) -> None:
         """Wait for the end of the calls that last: the containers have ended, or were even `removed`."""
         deadline = time.monotonic() + PATIENCE

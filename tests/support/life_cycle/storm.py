@@ -18,7 +18,7 @@ from rootless.locations import fallback_runtime_dir
 from tests.support import node_state
 from tests.support.engine import Engine, is_alive
 from tests.support.life_cycle import truth
-from tests.support.life_cycle.caller import Caller, Shares
+from tests.support.life_cycle.caller import PATIENCE, Caller, Shares
 from tests.support.life_cycle.commands import COMMITTED, IMAGE, NAMES, NO_SUCH_COMMAND
 from tests.support.life_cycle.journal import Journal
 from tests.support.test_user import USER
@@ -72,7 +72,7 @@ class Storm:
         self._let_call(callers)
         self._check("quiet", truth.problems)
         ids = {path.name for path in (self._engine.data_root / "containers").glob("*")}
-        self._rl("stop", "-a", "-t", "0")
+        self._stop_all(callers)
         for caller in callers:
             caller.settle(removed=False)
         self._check("all stopped", truth.problems_after_a_stop)
@@ -114,6 +114,14 @@ class Storm:
         self._rl("commit", NAMES[0], f"{COMMITTED}:warm")
         self._remove_containers()
         self._tidy_up()
+
+    def _stop_all(self, callers: list[Caller]) -> None:
+        """Stop all containers, again while calls are left that have just begun: what they start was not there to be stopped."""
+        self._rl("stop", "-a", "-t", "0")
+        deadline = time.monotonic() + PATIENCE / 2
+        while any(caller.has_waiting() for caller in callers) and time.monotonic() < deadline:
+            time.sleep(0.5)
+            self._rl("stop", "-a", "-t", "0")
 
     def _start_all(self) -> None:
         """Start what is left: however it came to its state, it can be used."""
