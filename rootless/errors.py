@@ -6,6 +6,8 @@
     hint: ask the administrator for: usermod --add-subuids 100000-165535 alice
 """
 
+import errno
+
 ENGINE_ERROR = 125
 CANNOT_INVOKE = 126
 NOT_FOUND = 127
@@ -71,3 +73,10 @@ def os_error_text(error: OSError) -> str:
     if error.strerror is None:
         return str(error)
     return f"{error.strerror}: {error.filename}" if error.filename is not None else error.strerror
+
+
+def lost_root(error: OSError, message: str) -> RlError | None:
+    """Return the error for a container's root that is served no more (FUSE's errno of a connection that is gone), or None."""
+    if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED):
+        return None
+    return RlError(f"{message}: the server of the container's root file system has ended", "see engine.log in its folder")

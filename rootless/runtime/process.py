@@ -10,7 +10,7 @@ import signal
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, Final, NamedTuple, NoReturn
 
-from rootless.errors import CannotInvoke, CommandNotFound, InvalidInput, NodeLacks, RlError
+from rootless.errors import CannotInvoke, CommandNotFound, InvalidInput, NodeLacks, RlError, lost_root
 from rootless.linux import capabilities, keyrings, seccomp
 from rootless.linux.own_process import set_parent_death_signal
 from rootless.linux.sockets import socket
@@ -230,9 +230,7 @@ def _execute_from_path(arguments: list[str], environment: dict[str, str]) -> NoR
 
 def refused(error: OSError, message: str, hint: str | None = None) -> RlError:
     """Return what the kernel's refusal means: a fault of the command's, or that the server of the root has ended."""
-    if error.errno in (errno.ENOTCONN, errno.ECONNABORTED):  # FUSE's, of a connection that is gone
-        return RlError(f"{message}: the server of the container's root file system has ended", "see engine.log in its folder")
-    return CannotInvoke(message, hint)
+    return lost_root(error, message) or CannotInvoke(message, hint)
 
 
 def _not_found(command: str) -> CommandNotFound:

@@ -12,7 +12,7 @@ import stat
 from collections.abc import Iterator, Sequence
 from typing import Final, NamedTuple
 
-from rootless.errors import InvalidInput
+from rootless.errors import InvalidInput, lost_root
 from rootless.linux.openat2 import open_in_root
 
 MAX_ID: Final = (1 << 31) - 1
@@ -151,7 +151,8 @@ def _read(root_fd: int, path: str) -> bytes:
     except (FileNotFoundError, NotADirectoryError):
         return b""
     except OSError as error:
-        raise InvalidInput(f"cannot read the image's {path}: {os.strerror(error.errno or errno.EIO)}") from error
+        message = f"cannot read the image's {path}: {os.strerror(error.errno or errno.EIO)}"
+        raise (lost_root(error, message) or InvalidInput(message)) from error
 
 
 def _content(descriptor: int, path: str) -> bytes:
