@@ -78,13 +78,21 @@ def _mount(fields: dict[str, Any], descriptors: list[int], open_layer: OpenLayer
         raise ValueError(f"not a request to mount: {fields.get('op')} with {len(descriptors)} descriptors")
     fuse, upper, work, *lowers = descriptors
     flat = fields.get("flat") or {}
-    ownership = Ownership(fields.get("user"), fields.get("group"), bool(flat.get("upper")))
+    ownership = Ownership(fields.get("user", _only_id("uid")), fields.get("group", _only_id("gid")), bool(flat.get("upper")))
     folders = OpenFolders(_open_folders())
     flat_lowers = flat.get("lowers") or ()
     layers = [open_layer(descriptor, folders, index in flat_lowers) for index, descriptor in enumerate(lowers)]
     union = Union(upper, work, layers, ownership, folders)
     pyfuse3.init(OverlayOperations(union), f"/dev/fd/{fuse}", set())
     return fuse, union
+
+
+def _only_id(kind: str) -> int | None:
+    """Return the only ID of our user namespace, and so of all below it, if there is but one."""
+    with open(f"/proc/self/{kind}_map", "rb") as file:
+        lines = file.read().split(b"\n")[:-1]
+    first, _outside, count = map(int, lines[0].split())
+    return first if len(lines) == 1 and count == 1 else None
 
 
 def _open_folders() -> int:

@@ -21,6 +21,7 @@ from rootless.linux.sockets import packet_pair, receive_packet, send_packet
 from rootless.namespaces.parent import fork_into_parent
 
 _FOLDERS_OF_UNION: Final = 3  # /dev/fuse, upper, work: before the layers
+_RECORD_SIZE: Final = 1 << 20
 _PATIENCE: Final = 2.0  # seconds that a helper may take to end
 
 
@@ -82,11 +83,25 @@ class Helper:
 def serve_root(union: Helper, descriptors: Sequence[int], maps: Mapping[str, Any]) -> None:
     """Ask a `fuse_overlay` to serve a root: `descriptors` are /dev/fuse, the upper, the work folder and the layers.
 
-    With other ID maps (see `namespace_modes.maps_of`) the upper is flat: all files on disk are the user's, whoever has them inside.
+    With other ID maps (see `namespace_modes.maps_of`) the upper is flat: all files on disk are the user's, whoever has them inside;
+    and over flat layers, which are where the disk takes no other owners.
     """
-    lowers = len(descriptors) - _FOLDERS_OF_UNION
-    flat = {"upper": has_own_maps(maps)}
-    union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=lowers, flat=flat)
+    lowers = descriptors[_FOLDERS_OF_UNION:]
+    flat_lowers = [index for index, lower in enumerate(lowers) if _is_flat(lower)]
+    flat = {"upper": has_own_maps(maps) or bool(flat_lowers), "lowers": flat_lowers}
+    union.request("mount", descriptors, fds=["fuse", "upper", "work"], lowers=len(lowers), flat=flat)
+
+
+def _is_flat(layer: int) -> bool:
+    """Tell whether an open layer's record says so; not parsed, as every start waits for it."""
+    try:
+        record = os.open("../layer.json", os.O_RDONLY | os.O_CLOEXEC, dir_fd=layer)
+    except FileNotFoundError:  # no layer, but a folder that serves for one
+        return False
+    try:
+        return b'"form": "flat"' in os.read(record, _RECORD_SIZE)
+    finally:
+        os.close(record)
 
 
 def _execute(module: str, control: int, errors: int) -> None:

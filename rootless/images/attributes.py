@@ -2,7 +2,7 @@
 
 `native`: on the files themselves; needs a map with subordinate IDs and a disk that accepts chown. `flat`: all files are
 the user's own; owner, mode and type are in the xattr `user.containers.override_stat`, as containers/storage and
-fuse-overlayfs have it (`UID:GID:MODE:TYPE`), and for what cannot carry user xattrs (symbolic links, FIFOs) in the
+fuse-overlayfs have it (`UID:GID:MODE:TYPE`), and for what cannot carry user xattrs (symbolic links, FIFOs; on NFS all) in the
 layer's side file.
 """
 
@@ -33,7 +33,7 @@ class Attributes:
         self.side: list[list[str | int]] = []  # flat: [path, uid, gid, mode] of what carries no user xattr
         self.refused: dict[str, int] = {}  # xattr -> files
 
-    def set_open(self, descriptor: int, member: tar.Member, *, opaque: bool = False) -> OnDisk:
+    def set_open(self, descriptor: int, member: tar.Member, path: bytes, *, opaque: bool = False) -> OnDisk:
         """Set all attributes of an open file or folder; `opaque` says that it has that mark already."""
         mode, uid, gid = member.mode, member.uid, member.gid
         if self.form == NATIVE:
@@ -43,7 +43,7 @@ class Attributes:
             # No set-ID bit: on disk it would be the user's own.
             mode = (mode & 0o1777) | (0o700 if member.kind == tar.DIRECTORY else 0o600)
             uid = gid = 0
-            os.setxattr(descriptor, OVERRIDE_STAT, override_stat(member).encode())
+            self._note(descriptor, member, path, mode)
         os.fchmod(descriptor, mode)  # after chown, which clears set-ID bits
         if member.xattrs:
             self._set_xattrs(descriptor, member)
@@ -65,6 +65,16 @@ class Attributes:
             os.chmod(name, mode, dir_fd=parent)
         os.utime(name, ns=(member.mtime, member.mtime), dir_fd=parent, follow_symlinks=False)
         return OnDisk(mode, uid, gid, member.mtime, 0)
+
+    def _note(self, descriptor: int, member: tar.Member, path: bytes, mode: int) -> None:
+        """Note owner and mode on a file that is root's and has `mode` on disk, or else in the side file."""
+        try:
+            os.setxattr(descriptor, OVERRIDE_STAT, override_stat(member).encode())
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            if (member.uid, member.gid, member.mode) != (0, 0, mode):
+                self.side.append([path.decode(errors="surrogateescape"), member.uid, member.gid, member.mode])
 
     def _set_xattrs(self, descriptor: int, member: tar.Member) -> None:
         for key, value in member.xattrs.items():

@@ -4,12 +4,14 @@ Both stacks of unpacked layers are merged by the rules of the kernel's overlay (
 that both have at the bottom are read once, for both.
 """
 
+import json
 import os
 import stat
 from typing import NamedTuple
 
+from rootless.images import dotted
 from rootless.images.attributes import FLAT, OVERRIDE_STAT
-from rootless.images.layers import TREE
+from rootless.images.layers import SIDE_FILE, TREE
 from rootless.images.store import Image, layer_folders
 from rootless.images.tree import OPAQUE, WHITEOUT
 from rootless.images.unpack_image import read_record
@@ -86,6 +88,8 @@ class _Layer:
         self._files = files
         self._tree = tree
         self._flat = flat
+        self._dotted = dotted.is_dotted(tree)
+        self._side = _read_side(tree) if self._dotted else {}
 
     def apply(self, folder: str) -> None:
         """Apply what a folder of the layer holds; folders are visited without recursion, as they may be deep."""
@@ -100,15 +104,29 @@ class _Layer:
 
     def _apply_one(self, path: str, found: "os.DirEntry[str]") -> bool:
         """Apply one entry; returns whether it is a folder."""
+        if self._dotted and found.name.startswith(dotted.PREFIX):
+            self._apply_mark(path, found)
+            return False
         status = found.stat(follow_symlinks=False)
         before = self._files.get(path)
         is_folder = stat.S_ISDIR(status.st_mode)
-        if before is not None and (not is_folder or before.kind != stat.S_IFDIR or _xattr(found.path, OPAQUE) == b"y"):
+        if before is not None and (not is_folder or before.kind != stat.S_IFDIR or self._is_opaque(found.path)):
             self._remove(path, before)
         if _is_whiteout(found.path, status):
             return False
         self._files[path] = self._entry(found.path, status)
         return is_folder
+
+    def _apply_mark(self, path: str, found: "os.DirEntry[str]") -> None:
+        """Apply a whiteout that is a file, unless there is something in its place."""
+        folder, _, mark = path.rpartition("/")
+        name = mark.removeprefix(dotted.PREFIX)
+        before = self._files.get(f"{folder}/{name}")
+        if before is not None and mark != dotted.OPAQUE_MARK and not os.path.lexists(f"{os.path.dirname(found.path)}/{name}"):
+            self._remove(f"{folder}/{name}", before)
+
+    def _is_opaque(self, place: str) -> bool:
+        return dotted.has_mark(place, dotted.OPAQUE_MARK) if self._dotted else _xattr(place, OPAQUE) == b"y"
 
     def _remove(self, path: str, before: _Entry) -> None:
         del self._files[path]
@@ -120,12 +138,22 @@ class _Layer:
         kind = stat.S_IFMT(status.st_mode)
         attributes = f"{status.st_uid}:{status.st_gid}:{stat.S_IMODE(status.st_mode):o}"
         if self._flat:
-            attributes = (_xattr(place, OVERRIDE_STAT) or b"").decode() or attributes
+            noted = self._side.get(place.removeprefix(f"{self._tree}/")) or (_xattr(place, OVERRIDE_STAT) or b"").decode()
+            attributes = noted or attributes
         if kind == stat.S_IFDIR:
             return _Entry(kind, attributes, 0, 0, "", b"")
         target = os.readlink(place) if kind == stat.S_IFLNK else ""
         capability = b"" if target else _xattr(place, "security.capability") or b""
         return _Entry(kind, attributes, status.st_size, status.st_mtime_ns, target, capability)
+
+
+def _read_side(tree: str) -> dict[str, str]:
+    """Return what is noted beside a flat layer, by path."""
+    try:
+        with open(f"{os.path.dirname(tree)}/{SIDE_FILE}", "rb") as file:
+            return {path: f"{uid}:{gid}:{mode:o}" for path, uid, gid, mode in json.load(file)}
+    except FileNotFoundError:
+        return {}
 
 
 def _is_whiteout(place: str, status: os.stat_result) -> bool:

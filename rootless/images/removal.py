@@ -4,6 +4,7 @@ import os
 from typing import Final
 
 _DEPTH: Final = 32
+_NAMED: Final = os.O_PATH | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _OPEN: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 
 
@@ -42,12 +43,29 @@ def _empty(folder: int, top: int, depth: int) -> None:
 
 
 def _remove_child(parent: int, name: str, top: int, depth: int) -> None:
+    try:
+        _empty_child(parent, name, top, depth)
+    except PermissionError:
+        # The server of a network file system knows nothing of what root of a namespace may do: for it the mode is the owner's.
+        _open_up(parent, name)
+        _empty_child(parent, name, top, depth)
+    _remove_folder(name, parent)
+
+
+def _empty_child(parent: int, name: str, top: int, depth: int) -> None:
     child = os.open(name, _OPEN, dir_fd=parent)
     try:
         _empty(child, top, depth + 1)
     finally:
         os.close(child)
-    _remove_folder(name, parent)
+
+
+def _open_up(parent: int, name: str) -> None:
+    folder = os.open(name, _NAMED, dir_fd=parent)
+    try:
+        os.chmod(f"/proc/self/fd/{folder}", 0o700)
+    finally:
+        os.close(folder)
 
 
 def _remove_folder(path: str | bytes, dir_fd: int | None) -> None:

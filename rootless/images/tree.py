@@ -13,7 +13,8 @@ from typing import Final
 
 from rootless.errors import CorruptImage
 from rootless.images import mtree
-from rootless.images.mtree import RecordWriter
+from rootless.images.dotted import OPAQUE_MARK, PREFIX, is_dotted
+from rootless.images.mtree import OnDisk, RecordWriter
 from rootless.images.removal import remove_tree
 
 OPAQUE: Final = "user.overlay.opaque"
@@ -80,6 +81,8 @@ class Tree:
                     self.make_room(descriptor, name, path)
                     os.mkdir(name, 0o700, dir_fd=descriptor)
                     self._hide_lower(path)
+            else:
+                self._hide_lower(path)  # where the whiteout is a file beside it
         self.implied.discard(path)
 
     def make_room(self, parent: int, name: bytes, path: bytes) -> None:
@@ -107,14 +110,35 @@ class Tree:
                 self.make_opaque(path)
             return
         except PermissionError:  # no device numbers here (NFS, an older kernel): the form of Linux 6.7
+            if is_dotted(descriptor):
+                if _is_folder(descriptor, name):
+                    self.make_opaque(path)
+                else:
+                    self._make_mark(descriptor, parent, os.fsencode(PREFIX) + name)
+                return
             self._white_out_by_xattr(descriptor, name)
             self.opaque.add(parent)
         self._record.add(path, mtree.WHITEOUT, mtree.NO_ATTRIBUTES)
 
     def make_opaque(self, path: bytes) -> None:
         """Hide what lower layers have below a folder (kernel overlayfs.rst, "whiteouts and opaque directories")."""
-        os.setxattr(self.folder(path), OPAQUE, b"y")
+        folder = self.folder(path)
+        try:
+            os.setxattr(folder, OPAQUE, b"y")
+        except OSError as error:
+            if error.errno != errno.EOPNOTSUPP:
+                raise
+            self._make_mark(folder, path, os.fsencode(OPAQUE_MARK))
         self.opaque.add(path)
+
+    def _make_mark(self, folder: int, path: bytes, mark: bytes) -> None:
+        """Make an empty file that means something in `folder`, which is at `path`; to the layer's record it is a file."""
+        descriptor = os.open(mark, os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC, 0o600, dir_fd=folder)
+        try:
+            mtime = os.fstat(descriptor).st_mtime_ns
+        finally:
+            os.close(descriptor)
+        self._record.add(path + b"/" + mark if path else mark, mtree.REGULAR, OnDisk(0o600, 0, 0, mtime, 0), 0, mtree.crc32(b""))
 
     def _nearest(self, path: bytes) -> tuple[int, list[bytes]]:
         """Return the nearest open folder on a path, and the paths from there on, the uppermost first."""
@@ -129,6 +153,7 @@ class Tree:
             return os.open(name, _OPEN, dir_fd=parent)
         except FileNotFoundError:
             os.mkdir(name, 0o700, dir_fd=parent)
+            self._hide_lower(path)  # where the whiteout is a file beside it
             self.implied.add(path)
         except OSError as error:
             if error.errno not in {errno.ENOTDIR, errno.ELOOP}:

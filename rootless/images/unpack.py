@@ -104,7 +104,7 @@ class _Writer:
         for path in sorted(self._folders, reverse=True):
             descriptor = self.tree.lookup(path)
             if descriptor is not None:  # else a later member replaced it
-                on_disk = self._attributes.set_open(descriptor, self._folders[path], opaque=path in self.tree.opaque)
+                on_disk = self._attributes.set_open(descriptor, self._folders[path], path, opaque=path in self.tree.opaque)
                 self._record.add(path, mtree.FOLDER, on_disk)
         implied = sorted(path for path in self.tree.implied if path not in self.tree.whiteouts)
         return Unpacked(self._size, self._members, implied, self._devices, self._device_names)
@@ -127,7 +127,7 @@ class _Writer:
             else:
                 for chunk in content:
                     tar.write_whole(descriptor, chunk)
-            on_disk = self._attributes.set_open(descriptor, member)
+            on_disk = self._attributes.set_open(descriptor, member, path)
         finally:
             os.close(descriptor)
         if member.pieces is None:

@@ -7,6 +7,7 @@ layer gets (see `layers`). Placing is one rename: of two that unpack the same la
 taken and throws its own away.
 """
 
+import contextlib
 import errno
 import fcntl
 import json
@@ -166,7 +167,10 @@ class LayerUnpacker:
         differing = lower.differing(extracted.record["implied"], below)
         if differing:
             with open(f"{extracted.folder}/{layers.FILES}", "ab") as files:
-                lower.apply(f"{extracted.folder}/{layers.TREE}", differing, extracted.record["form"], RecordWriter(files))
+                tree = f"{extracted.folder}/{layers.TREE}"
+                side = lower.apply(tree, differing, extracted.record["form"], RecordWriter(files))
+            if side:
+                _add_to_side_file(f"{extracted.folder}/{layers.SIDE_FILE}", side)
         key = chain_id if differing else diff_id
         _finish(extracted, key, layers.folder_of(self._locations, key))
         return key
@@ -309,6 +313,14 @@ def _finish(extracted: _Extracted, key: str, folder: str) -> None:
         remove_tree(extracted.folder)
     finally:
         os.close(extracted.descriptor)
+
+
+def _add_to_side_file(path: str, lines: list[list[str | int]]) -> None:
+    noted: list[list[str | int]] = []
+    with contextlib.suppress(FileNotFoundError), open(path, "rb") as file:
+        noted = json.load(file)
+    new = {line[0] for line in lines}
+    _write_json(path, [line for line in noted if line[0] not in new] + lines)
 
 
 def _write_json(path: str, content: Any) -> None:

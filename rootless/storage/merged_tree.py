@@ -11,8 +11,9 @@ import json
 import os
 import stat
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from rootless.images import dotted
 from rootless.images.attributes import FLAT, OVERRIDE_STAT
 from rootless.images.layers import RECORD, SIDE_FILE
 from rootless.images.tree import OPAQUE, WHITEOUT
@@ -20,6 +21,10 @@ from rootless.linux.openat2 import open_in_root
 
 _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 UPPER_NOTES: Final = "override_stat"  # beside a flat upper
+_MARK: Final = os.fsencode(dotted.PREFIX)
+_OPAQUE_MARK: Final = os.fsencode(dotted.OPAQUE_MARK)
+_make_status: Any = os.stat_result
+_WHITEOUT: Final[os.stat_result] = _make_status((stat.S_IFCHR, *(0,) * 9), {"st_rdev": 0})
 _NO_OWNER: Final = 0xFFFFFFFF  # chown(2): "leave it"
 _VANISHED: Final = frozenset({errno.ENOENT, errno.ENOTDIR, errno.ELOOP})
 
@@ -163,7 +168,13 @@ def _owner(text: bytes) -> int:
 def xattrs_of(descriptor: int) -> dict[str, bytes]:
     """Return the extended attributes of an open file, but for those of the union itself."""
     found = {}
-    for name in os.listxattr(descriptor):
+    try:
+        names = os.listxattr(descriptor)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:  # a disk that has none
+            return {}
+        raise
+    for name in names:
         if not name.startswith("user.overlay."):
             value = _xattr(descriptor, name)
             if value is not None:
@@ -172,13 +183,22 @@ def xattrs_of(descriptor: int) -> dict[str, bytes]:
 
 
 def entries_of(folder: int) -> list[tuple[bytes, os.stat_result]]:
-    """Return the names in an open folder, with what is there."""
+    """Return the names in an open folder, with what is there; of whiteouts that are files, what they hide as a device 0:0."""
     found = []
     with os.scandir(folder) as entries:
         for entry in entries:
             with contextlib.suppress(FileNotFoundError):  # a running container has removed it
                 found.append((os.fsencode(entry.name), entry.stat(follow_symlinks=False)))
+    if any(name.startswith(_MARK) for name, _status in found) and dotted.is_dotted(folder):
+        return _with_whiteouts(found)
     return found
+
+
+def _with_whiteouts(found: list[tuple[bytes, os.stat_result]]) -> list[tuple[bytes, os.stat_result]]:
+    shown = [(name, status) for name, status in found if not name.startswith(_MARK)]
+    there = {name for name, _status in shown}
+    marks = {name.removeprefix(_MARK) for name, _status in found if name.startswith(_MARK)} - {_OPAQUE_MARK.removeprefix(_MARK)}
+    return [*shown, *((name, _WHITEOUT) for name in sorted(marks - there))]
 
 
 def is_whiteout(folder: int, name: bytes, status: os.stat_result, *, marked: bool) -> bool:
@@ -196,7 +216,14 @@ def is_whiteout(folder: int, name: bytes, status: os.stat_result, *, marked: boo
 
 def opaque_mark(folder: int) -> bytes | None:
     """Return the mark of a folder that hides the lower ones (y), or may hold whiteouts in the form of an xattr (x)."""
-    return _xattr(folder, OPAQUE)
+    try:
+        return os.getxattr(folder, OPAQUE)
+    except OSError as error:
+        if error.errno == errno.EOPNOTSUPP:
+            return b"y" if dotted.has_mark(folder, dotted.OPAQUE_MARK) else None
+        if error.errno == errno.ENODATA:
+            return None
+        raise
 
 
 def _xattr(descriptor: int, name: str) -> bytes | None:

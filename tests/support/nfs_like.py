@@ -8,6 +8,7 @@ gone, also for who holds an O_PATH descriptor: this is more than NFS refuses, an
 import errno
 import os
 import stat
+import sys
 from collections.abc import Callable, Coroutine
 from functools import wraps
 from typing import Any, NamedTuple
@@ -27,8 +28,8 @@ class Has(NamedTuple):
     devices: bool = False
 
 
-def mount(source: str, point: str, has: Has) -> int:
-    """Mount `source` at `point` in this mount namespace, and serve it in a child; return its PID. It ends with the mount."""
+def mount(source: str, point: str, has: Has, user: int = 0) -> int:
+    """Mount `source` at `point` in this mount namespace; serve it in a child as `user`, until it is unmounted; return its PID."""
     device = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     options = f"fd={device},rootmode=40000,user_id=0,group_id=0,allow_other,default_permissions"
     mounts.mount("nfs_like", point, "fuse", 0, options)
@@ -39,6 +40,8 @@ def mount(source: str, point: str, has: Has) -> int:
             namespaces.unshare(namespaces.NEWNS)
             mounts.mount(None, "/", None, mounts.MS_REC | mounts.MS_PRIVATE)
             mounts.unmount(point, mounts.MNT_DETACH)  # ours, which would keep it, and us, for ever
+            os.setresgid(user, user, user)
+            os.setresuid(user, user, user)
             never, _held = os.pipe()
             pyfuse3.init(_PassThrough(source, has), f"/dev/fd/{device}", set())
             serve(device, never, lambda: None, lambda: None)
@@ -140,7 +143,7 @@ class _PassThrough(pyfuse3.Operations):
     @_request
     def setattr(self, number: int, wanted: Any, fields: Any, handle: int | None, _context: Any) -> Any:
         path = self._path(number)
-        if (fields.update_uid and wanted.st_uid != 0) or (fields.update_gid and wanted.st_gid != 0):
+        if (fields.update_uid and wanted.st_uid != os.getuid()) or (fields.update_gid and wanted.st_gid != os.getgid()):
             _refuse(errno.EPERM)
         if fields.update_size:
             os.truncate(path if handle is None else handle, wanted.st_size)
@@ -295,3 +298,7 @@ class _PassThrough(pyfuse3.Operations):
     @_request
     def removexattr(self, number: int, name: bytes, _context: Any) -> None:
         os.removexattr(self._with_xattrs(number), name, follow_symlinks=False)
+
+
+if __name__ == "__main__":
+    mount(sys.argv[1], sys.argv[2], Has(), int(sys.argv[3]))
