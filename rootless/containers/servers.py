@@ -143,9 +143,13 @@ class Servers:
         answer = union.answer()
         if answer is None:
             self._loop.forget(union.descriptor)
-            if union.exit_code() == 0:
+            code = union.exit_code()
+            if code == 0:
                 return False  # the container's mounts are gone, and it with them
-            raise RlError("the root file system's server (fuse_overlay) died", "its last words are in the container's engine.log")
+            how = f"signal {-code}" if code < 0 else f"exit status {code}"
+            reason = f"the root file system's server (fuse_overlay) died: {how}"
+            self._say(reason)  # a restart forgets it
+            raise RlError(reason, "its last words are in the container's engine.log")
         if "error" in answer:
             raise RlError(f"cannot serve the root file system: {answer['error']}")
         return True

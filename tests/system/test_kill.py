@@ -1,10 +1,12 @@
 """kill -9 of each process of a container: what DESIGN section 1 says happens, and nothing is left behind."""
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 from pathlib import Path
+from subprocess import PIPE
 
 import pytest
 
@@ -125,6 +127,33 @@ def test_a_killed_fuse_overlay_ends_the_container_with_a_reason(engine: Engine) 
     assert "fuse_overlay" in engine.state("box")["Error"]
     engine.rl("start", "box")
     assert engine.rl("exec", "box", "echo", "again").stdout == "again\n"
+
+
+def test_a_killed_fuse_overlay_restarts_a_container_whose_policy_says_so(engine: Engine) -> None:
+    engine.environment["RL_STORAGE_DRIVER"] = "fuse"
+    _start(engine, *NONE, "--restart", "on-failure:1", command=("sh", "-c", "cat /state; echo kept > /state; sleep 1000"))
+    wait_until(lambda: engine.rl("exec", "box", "cat", "/state", check=None).stdout == "kept\n")
+    first = engine.helper("box", "fuse_overlay")
+    os.kill(first, signal.SIGKILL)
+    wait_until(lambda: engine.rl("logs", "box").stdout == "kept\n", what="it runs again and has what it wrote")
+    os.kill(engine.helper("box", "fuse_overlay"), signal.SIGKILL)
+    assert engine.rl("wait", "box").stdout == "137\n"
+    (document,) = json.loads(engine.rl("inspect", "box").stdout)
+    assert document["RestartCount"] == 1
+    log = (engine.data_root / "containers" / document["Id"] / "engine.log").read_text()
+    assert log == "monitor: the root file system's server (fuse_overlay) died: signal 9\n" * 2
+
+
+def test_what_runs_in_the_foreground_says_that_its_root_is_gone(engine: Engine) -> None:
+    engine.environment["RL_STORAGE_DRIVER"] = "fuse"
+    script = "echo ready; while ls / > /dev/null; do sleep 0.1; done; sleep 1000"
+    command = engine.start("run", "--name", "box", *NONE, "busybox", "sh", "-c", script, stdout=PIPE, stderr=PIPE)
+    assert command.stdout is not None
+    assert command.stdout.readline() == "ready\n"
+    os.kill(engine.helper("box", "fuse_overlay"), signal.SIGKILL)
+    _out, err = command.communicate(timeout=20)
+    assert command.returncode == 137
+    assert "rl: the root file system's server (fuse_overlay) died: signal 9" in err
 
 
 def test_a_killed_command_line_leaves_the_container_running(engine: Engine) -> None:
