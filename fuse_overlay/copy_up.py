@@ -26,13 +26,24 @@ _NOT_OURS: Final = (errno.EPERM, errno.EOPNOTSUPP)
 
 
 def directory(union: Union, target: Directory) -> DirectoryFolder:
-    """Return the upper folder of a directory, made if it had none."""
+    """Return the upper folder of a directory, made if it had none, with those above it."""
     if target.upper is not None:
         return target.upper
-    parent = target.parent
-    if parent is None:
-        raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), target.name)
-    folder = directory(union, parent)
+    above = [target]
+    while above[-1].upper is None:
+        parent = above[-1].parent
+        if parent is None:
+            raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), above[-1].name)
+        above.append(parent)
+    folder = above.pop().upper
+    assert folder is not None
+    while above:  # not by recursion: there may be thousands
+        folder = _copy_directory(union, above.pop(), folder)
+    return folder
+
+
+def _copy_directory(union: Union, target: Directory, folder: DirectoryFolder) -> DirectoryFolder:
+    """Make the upper folder of a directory in that of its parent."""
     lower = target.lowers[0]
     status = lower.find(ITSELF)
     assert status is not None

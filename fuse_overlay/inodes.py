@@ -7,14 +7,15 @@ of a merged directory its topmost lower's, of a copied-up file its lower's, so t
 
 import os
 import stat
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Final
 
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Folder
 
 ROOT: Final = 1  # FUSE_ROOT_ID
-_DEVICE_SHIFT: Final = 48  # numbers on disk above this, and 0 and 1, are given numbers of a series of our own
-_OWN_SERIES: Final = 1 << 62
+_DEVICE_SHIFT: Final = 48  # numbers on disk that need more bits, and 0 and 1, have others in a range of our own
+_OWN_RANGE: Final = 1 << 62
+_SPREAD: Final = 0x1E3779B97F4A7C15  # odd, its bits without a pattern: the numbers of two devices lie far from each other
 
 
 class Inode:
@@ -151,7 +152,6 @@ class InodeTable:
         self._on_end = on_end
         self._on_drop = on_drop
         self._copied: dict[tuple[int, int], int] = {}
-        self._own_numbers: dict[tuple[int, int], int] = {}
         self.linked: dict[int, Inode] = {}  # copied-up files with further names in the lower layer, which are to join them
 
     def __len__(self) -> int:
@@ -180,7 +180,8 @@ class InodeTable:
         if device is None:
             device = self._devices[status.st_dev] = len(self._devices)
         if status.st_ino <= ROOT or status.st_ino >> _DEVICE_SHIFT:
-            return self._own_numbers.setdefault(key, _OWN_SERIES + len(self._own_numbers))
+            # Computed, not handed out: it must be the same again when the kernel has forgotten the file, at no memory for each.
+            return _OWN_RANGE | (status.st_ino + device * _SPREAD) & (_OWN_RANGE - 1)
         return device << _DEVICE_SHIFT | status.st_ino
 
     def note_copy(self, status: os.stat_result, number: int) -> None:
@@ -218,11 +219,20 @@ class InodeTable:
             self._drop(directory)
 
     def _drop(self, inode: Inode) -> None:
+        """Drop an inode, and the directories above it that nothing refers to any more; of those there may be thousands."""
+        waiting: list[Inode | None] = [inode]
+        while waiting:
+            dropped = waiting.pop()
+            if dropped is inode or (dropped is not None and dropped.lookups <= 0 and dropped.number in self._inodes):
+                waiting += self._drop_one(dropped)
+
+    def _drop_one(self, inode: Inode) -> "Sequence[Directory | None]":
+        """Drop an inode if nothing below it is known; return the directories it was in."""
         if inode.number == ROOT or inode.number in self.linked:
-            return
+            return ()
         if isinstance(inode, Directory):
             if inode.children or inode.subdirectories:
-                return
+                return ()
             if inode.parent is not None and inode.parent.subdirectories.get(inode.name) is inode:
                 del inode.parent.subdirectories[inode.name]
             parents = [inode.parent]
@@ -237,5 +247,4 @@ class InodeTable:
         if self._on_drop is not None and inode.parent is None and inode.in_upper:
             self._on_drop(inode)
         inode.close()
-        for parent in parents:
-            self.release(parent)
+        return parents

@@ -139,10 +139,17 @@ class DirectoryFolder:
     def descriptor(self) -> int:
         """A descriptor of the folder (O_PATH), valid until the next `trim`."""
         if self._descriptor < 0:
-            assert self._parent is not None
-            self._descriptor = os.open(self.name, _OPEN_FOLDER, dir_fd=self._parent.descriptor)
-            self._open_folders.folders[self] = None
+            closed = [self]
+            while (parent := closed[-1]._parent) is not None and parent._descriptor < 0:
+                closed.append(parent)
+            while closed:  # not by recursion: there may be thousands
+                closed.pop()._open()
         return self._descriptor
+
+    def _open(self) -> None:
+        assert self._parent is not None
+        self._descriptor = os.open(self.name, _OPEN_FOLDER, dir_fd=self._parent._descriptor)
+        self._open_folders.folders[self] = None
 
     def pin(self) -> None:
         """Keep the descriptor open from now on: the folder is about to lose its name."""

@@ -160,10 +160,27 @@ def remove_tree(folder: DirectoryFolder, name: bytes, kind: int) -> None:
     if kind != stat.S_IFDIR:
         os.unlink(name, dir_fd=folder.descriptor)
         return
-    inner = folder.child(name)
+    top = folder.child(name)
+    levels = [(top, _unlink_files(top))]  # from the top down, each with the folders in it; not by recursion: there may be thousands
     try:
-        for entry, entry_kind in list(inner.entries_on_disk()):
-            remove_tree(inner, entry, entry_kind)
+        while levels:
+            inner, subfolders = levels[-1]
+            if subfolders:
+                below = inner.child(subfolders.pop())
+                levels.append((below, _unlink_files(below)))
+                continue
+            inner.close()
+            levels.pop()
+            os.rmdir(inner.name, dir_fd=(levels[-1][0] if levels else folder).descriptor)
     finally:
-        inner.close()
-    os.rmdir(name, dir_fd=folder.descriptor)
+        for inner, _subfolders in levels:
+            inner.close()
+
+
+def _unlink_files(folder: DirectoryFolder) -> list[bytes]:
+    """Delete what is no folder in a folder; return the folders."""
+    entries = list(folder.entries_on_disk())
+    for name, kind in entries:
+        if kind != stat.S_IFDIR:
+            os.unlink(name, dir_fd=folder.descriptor)
+    return [name for name, kind in entries if kind == stat.S_IFDIR]

@@ -26,7 +26,7 @@ from tests.support.engine import make_folder, remove_tree, wait_until
 from tests.support.test_user import become_test_user
 
 _PR_SET_DUMPABLE = 4
-_SECONDS = 30.0  # that one test may take
+_SECONDS = float(os.environ.get("RL_TEST_SECONDS", "30"))  # that one test may take
 
 Driver = Literal["fuse", "overlay"]
 
