@@ -37,10 +37,13 @@ def make(union: Union, parent: Directory, name: bytes, maker: Callable[[Director
     folder = copy_up.directory(union, parent)
     whiteouts.check_name(folder, name)
     try:
-        return maker(folder, name)
+        made = maker(folder, name)
     except FileExistsError:
         if not whiteouts.is_at(folder, name):
             raise
+    else:
+        folder.lift_whiteout(name)
+        return made
     temporary = union.temporary_name()
     made = maker(union.work, temporary)
     os.rename(temporary, name, src_dir_fd=union.work.descriptor, dst_dir_fd=folder.descriptor)
@@ -115,6 +118,7 @@ def _make_opaque_directory(union: Union, parent: Directory, folder: DirectoryFol
         os.unlink(put(union, temporary, folder, name), dir_fd=work)
     else:
         os.rename(temporary, name, src_dir_fd=work, dst_dir_fd=folder.descriptor)
+        folder.lift_whiteout(name)
 
 
 def _disk_mode(union: Union, new: New) -> int:

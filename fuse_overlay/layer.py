@@ -214,6 +214,9 @@ class DirectoryFolder:
         os.setxattr(self.path(ITSELF), _OPAQUE, opacity.value or b"")
         self._opacity = opacity
 
+    def lift_whiteout(self, name: bytes) -> None:
+        """Delete a whiteout that is beside what has just got that name; none is in this form."""
+
     def white_out(self, name: bytes) -> None:
         """Make a whiteout: a device 0:0, where there is nothing. Raises `OSError` where the file system has no devices."""
         os.mknod(name, stat.S_IFCHR, 0, dir_fd=self.descriptor)

@@ -75,6 +75,11 @@ class NfsFolder(DirectoryFolder):
         else:
             super().white_out(name)
 
+    def lift_whiteout(self, name: bytes) -> None:
+        """See `DirectoryFolder.lift_whiteout`; to us it would not hide that, but to fuse-overlayfs it would."""
+        if self.dotted and self._has_mark(name):
+            os.unlink(PREFIX + name, dir_fd=self.descriptor)
+
     def _make(self, mark: bytes) -> None:
         os.close(os.open(mark, _NEW_MARK, 0o600, dir_fd=self.descriptor))
 

@@ -49,6 +49,7 @@ def rename(union: Union, source: Place, target: Place, flags: int) -> None:
         deleted.note(union, replaced, at)
     else:
         _move(union, inode, source, target)
+    _upper(target).lift_whiteout(target.name)
     if replaced is not None:
         _lose(union, replaced, target)
     _note_move(union, inode, source, target)

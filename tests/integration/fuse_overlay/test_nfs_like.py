@@ -2,8 +2,10 @@
 
 import errno
 import os
+import shutil
 import signal
 import stat
+import subprocess
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -113,6 +115,46 @@ def test_the_same_changes_come_to_the_same_tree_as_on_a_good_disk(name: str) -> 
     assert again == expected
 
 
+def paths_below(top: Path) -> set[str]:
+    """Return the paths of all that is below a folder."""
+    return {os.path.relpath(Path(where) / name, top) for where, folders, files in os.walk(top) for name in [*folders, *files]}
+
+
+def paths_by_fuse_overlayfs(place: Path, lowers: list[Path], script: str) -> set[str]:
+    """Return what the peer shows of a union after running a script in it: the names."""
+    point = place / "peer"
+    point.mkdir()
+    layers = ":".join(map(str, lowers))
+    options = f"lowerdir={layers},upperdir={place / 'upper'},workdir={place / 'work'}"
+    with subprocess.Popen(["fuse-overlayfs", "-f", "-o", options, str(point)]) as peer:
+        try:
+            wait_until(lambda: os.path.ismount(point), what="it is mounted")
+            subprocess.run(["sh", "-ec", script], cwd=point, check=True)
+            found = paths_below(point)
+            mounts.unmount(str(point))
+            assert peer.wait(10) == 0
+        finally:
+            peer.kill()
+    return found
+
+
+@pytest.mark.skipif(shutil.which("fuse-overlayfs") is None, reason="compares with fuse-overlayfs, which is not installed")
+def test_fuse_overlayfs_reads_the_form_without_xattrs_and_we_read_its() -> None:
+    def body(folder: Path) -> Any:
+        place, lowers = ramfs(folder), make_lowers(folder)
+        with Mounted(place, lowers) as union:
+            union.sh(CHANGES)
+            ours = union.run(lambda: paths_below(Path()))
+        theirs = paths_by_fuse_overlayfs(place, lowers, "rm link opaque/fresh; touch opaque/back; rm -r dir/hidden")
+        with Mounted(place, lowers) as union:
+            return ours, theirs, union.run(lambda: paths_below(Path()))
+
+    # What root does not own the peer cannot open where there are no xattrs.
+    ours, theirs, again = ({path for path in found if not path.startswith("new/")} for found in in_parent(body))
+    assert again == theirs
+    assert theirs == ours - {"link", "opaque/fresh", "dir/hidden", "dir/hidden/f"} | {"opaque/back"}
+
+
 def test_owners_and_modes_are_kept_over_a_remount() -> None:
     def body(folder: Path) -> Any:
         place, lowers = nfs_like(folder), make_lowers(folder)
@@ -130,7 +172,7 @@ def test_owners_and_modes_are_kept_over_a_remount() -> None:
 def test_whiteouts_and_opaque_marks_are_files() -> None:
     def body(union: Mounted) -> None:
         union.sh("rm file; rm -r dir; test ! -e file; mkdir dir; touch dir/only; echo new > file; rm file; rm -r opaque; ls")
-        assert sorted(os.listdir(union.upper)) == [".wh.dir", ".wh.file", ".wh.opaque", "dir"]
+        assert sorted(os.listdir(union.upper)) == [".wh.file", ".wh.opaque", "dir"]
         assert sorted(os.listdir(union.upper / "dir")) == [".wh..wh..opq", "only"]
         assert union.sh("ls -A . dir; ls file 2>/dev/null || echo no") == ".:\ndir\nfile-too\nlink\n\ndir:\nonly\nno\n"
         assert union.sh("touch file; cat file; rm -r dir; ! ls dir 2>/dev/null; mkdir dir; ls -A dir") == ""
