@@ -4,13 +4,14 @@ flock(2) where the file system has it (NFS turns it into a byte-range lock on th
 with the node's name stands for the lock; a killed holder's is taken over on the same node only.
 """
 
-import contextlib
 import errno
 import fcntl
 import os
 from typing import Self
 
-from rootless.linux.process import ProcessId, identify, is_alive
+from rootless.linux import stand_in
+from rootless.linux.file_lock import REFUSED
+from rootless.linux.process import ProcessId, identify
 
 _FILE = "run.lock"
 _STAND_IN = "run.lock.holder"
@@ -40,7 +41,7 @@ class ContainerLock:
             os.close(descriptor)
             if error.errno == errno.EWOULDBLOCK:
                 return False
-            if error.errno in (errno.ENOLCK, errno.EOPNOTSUPP, errno.ENOSYS):
+            if error.errno in REFUSED:
                 return self._acquire_stand_in()
             raise
         self._descriptor = descriptor
@@ -69,45 +70,15 @@ class ContainerLock:
             os.close(self._descriptor)
             self._descriptor = -1
         if self._stand_in:
-            with contextlib.suppress(FileNotFoundError):  # the container was removed with it
-                os.unlink(f"{self._folder}/{_STAND_IN}")
+            stand_in.drop(f"{self._folder}/{_STAND_IN}")
             self._stand_in = False
 
     def _acquire_stand_in(self) -> bool:
-        path = f"{self._folder}/{_STAND_IN}"
-        for _attempt in range(2):
-            try:
-                descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-            except FileExistsError:
-                if not _is_stale(path):
-                    return False
-                with contextlib.suppress(FileNotFoundError):
-                    os.unlink(path)
-                continue
-            os.write(descriptor, _holder(identify(os.getpid())))
-            os.close(descriptor)
-            self._stand_in = True
-            return True
-        return False
+        self._stand_in = stand_in.take(f"{self._folder}/{_STAND_IN}")
+        return self._stand_in
 
     def _name_holder(self, process: ProcessId) -> None:
         new = f"{self._folder}/{_STAND_IN}.{os.getpid()}"
         with open(new, "wb") as file:
-            file.write(_holder(process))
+            file.write(stand_in.holder(process))
         os.rename(new, f"{self._folder}/{_STAND_IN}")
-
-
-def _holder(process: ProcessId) -> bytes:
-    return f"{os.uname().nodename} {process.pid} {process.start_time}".encode()
-
-
-def _is_stale(path: str) -> bool:
-    """Tell whether a stand-in names a process of this node that is gone; another node's is never stale."""
-    try:
-        with open(path, encoding="utf-8") as file:
-            fields = file.read().split()
-    except FileNotFoundError:
-        return True
-    if len(fields) != 3 or fields[0] != os.uname().nodename:
-        return False
-    return not is_alive(ProcessId(int(fields[1]), int(fields[2])))

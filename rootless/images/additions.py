@@ -10,8 +10,10 @@ the last one who adds has ended. So neither waits for the other, and a pull neve
 import contextlib
 import fcntl
 import os
+import time
 from collections.abc import Iterable, Iterator
 
+from rootless.linux import file_lock, stand_in
 from rootless.locations import Locations
 
 
@@ -20,8 +22,15 @@ def adding(locations: Locations) -> Iterator[None]:
     """Keep all blobs and layers where they are; at the end remove what had to wait for it. The caller is single-threaded then."""
     descriptor = _open(locations)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_SH)
-        yield
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_SH)
+        except OSError as error:
+            if error.errno not in file_lock.REFUSED:
+                raise
+            with _noted_as_adding(locations):
+                yield
+        else:
+            yield
     finally:
         os.close(descriptor)
     if os.path.exists(_postponed_path(locations)):
@@ -39,10 +48,43 @@ def nobody_adds(locations: Locations) -> Iterator[bool]:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             yield False
+        except OSError as error:
+            if error.errno not in file_lock.REFUSED:
+                raise
+            yield not _who_adds(locations)
         else:
             yield True
     finally:
         os.close(descriptor)
+
+
+@contextlib.contextmanager
+def _noted_as_adding(locations: Locations) -> Iterator[None]:
+    """Do the same where the file system has no locks: by a file of ours, made while nobody removes."""
+    folder = _adders(locations)
+    path = f"{folder}/{os.uname().nodename}-{os.getpid()}-{time.monotonic_ns()}"
+    with file_lock.locked(f"{locations.data_root}/images.lock"):
+        os.makedirs(folder, 0o700, exist_ok=True)
+        stand_in.take(path)
+    try:
+        yield
+    finally:
+        stand_in.drop(path)
+
+
+def _who_adds(locations: Locations) -> list[str]:
+    """Return the names of those who add, without those of this node that are gone."""
+    folder = _adders(locations)
+    with contextlib.suppress(FileNotFoundError):  # nobody ever did
+        for name in os.listdir(folder):
+            if stand_in.is_stale(f"{folder}/{name}"):
+                stand_in.drop(f"{folder}/{name}")
+        return os.listdir(folder)
+    return []
+
+
+def _adders(locations: Locations) -> str:
+    return f"{locations.data_root}/images.adding.holders"
 
 
 def postpone(locations: Locations, blobs: Iterable[str], layer_keys: Iterable[str]) -> None:

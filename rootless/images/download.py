@@ -1,5 +1,6 @@
 """A blob on its way into the store: kept when interrupted, hashed as it arrives, in its place only when the digest is right."""
 
+import errno
 import fcntl
 import hashlib
 import os
@@ -10,6 +11,8 @@ from typing import Final
 from rootless.errors import CorruptImage
 from rootless.images.blobs import explain_full_disk, install
 from rootless.images.layout import Layout
+from rootless.linux import stand_in
+from rootless.linux.file_lock import HOLDER, REFUSED
 
 _CHUNK: Final = 1 << 20
 
@@ -20,7 +23,9 @@ class PartialBlob:
     Use as a context manager after `try_open`. Raises `NodeLacks` when the disk is full; what has come stays for the next pull.
     """
 
-    def __init__(self, layout: Layout, digest: str, descriptor: int, arrived: Callable[[int], None]) -> None:
+    def __init__(self, layout: Layout, digest: str, descriptor: int, arrived: Callable[[int], None], holder: str) -> None:
+        """`holder` is the file that stands for the lock of `descriptor`, if there is one."""
+        self._holder = holder
         self.digest = digest
         self.offset = 0
         self.resumed = False
@@ -37,12 +42,15 @@ class PartialBlob:
         layout.prepare()
         path = layout.partial_path(digest)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        holder = ""
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            holder = _lock(descriptor, path)
             if os.stat(path).st_ino == os.fstat(descriptor).st_ino:  # else it has just been renamed to its blob
-                return cls(layout, digest, descriptor, arrived)
+                return cls(layout, digest, descriptor, arrived, holder)
         except (BlockingIOError, FileNotFoundError):
             pass  # both mean that another process has it; the caller looks again later
+        if holder:
+            stand_in.drop(holder)
         os.close(descriptor)
         return None
 
@@ -51,6 +59,8 @@ class PartialBlob:
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None) -> None:
         self._file.close()
+        if self._holder:
+            stand_in.drop(self._holder)
 
     def load(self, size: int) -> None:
         """Hash what an earlier pull left; what is too long is thrown away. Slow: to be run in a thread."""
@@ -100,3 +110,16 @@ class PartialBlob:
             f"wrong digest: {sender} sent {self._algorithm}:{self._hash.hexdigest()} for {self.digest}",
             "the registry, or something on the way, is broken; nothing was kept",
         )
+
+
+def _lock(descriptor: int, path: str) -> str:
+    """Lock a file; return the file that stands for the lock where there are none. Raises `BlockingIOError`."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+        if not stand_in.take(path + HOLDER):
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK), path) from None
+        return path + HOLDER
+    return ""

@@ -20,6 +20,7 @@ from rootless.images.reach import Reach, reach_of
 from rootless.images.removal import remove_tree
 from rootless.images.store import ImageStore
 from rootless.images.unpack_image import read_record, remove_leftovers
+from rootless.linux.file_lock import REFUSED
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
 
@@ -180,6 +181,15 @@ def _unused_layers(locations: Locations, kept: set[str], before: float) -> Itera
             yield str(read_record(folder)["key"])
 
 
+def _lock_if_possible(descriptor: int) -> None:
+    """Lock a file, where there are locks: what is old enough to be removed is hardly in use. Raises `BlockingIOError`."""
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except OSError as error:
+        if error.errno not in REFUSED:
+            raise
+
+
 def _remove_old_downloads(locations: Locations, before: float) -> int:
     """Remove unfinished downloads, but for those that a pull is at work on; return their bytes."""
     size = 0
@@ -190,7 +200,7 @@ def _remove_old_downloads(locations: Locations, before: float) -> int:
         except FileNotFoundError:  # it has just become a blob
             continue
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock_if_possible(descriptor)
             status = os.fstat(descriptor)
             if status.st_mtime < before and status.st_nlink:
                 os.unlink(path)

@@ -13,6 +13,7 @@ import fcntl
 import json
 import os
 import secrets
+import time
 from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Final, NamedTuple
@@ -27,10 +28,12 @@ from rootless.images.manifest import chain_ids, diff_ids_of, parse_manifest
 from rootless.images.mtree import RecordWriter, crc32
 from rootless.images.removal import remove_tree
 from rootless.images.unpack import Unpacked, unpack
+from rootless.linux.file_lock import REFUSED
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
 
 _TEMPORARY: Final = "tmp-"
+_DAY: Final = 86400  # seconds after which a temporary folder that cannot be locked is nobody's
 _NAMED: Final = 3  # devices that a warning names
 _BUFFER: Final = 1 << 17  # bytes of a layer's record of files
 
@@ -250,6 +253,11 @@ def remove_leftovers(locations: Locations) -> None:
             remove_tree(folder)
         except (BlockingIOError, FileNotFoundError):  # in use, or another process removes it
             continue
+        except OSError as error:
+            if error.errno not in REFUSED:
+                raise
+            if os.fstat(descriptor).st_mtime < time.time() - _DAY:
+                remove_tree(folder)
         finally:
             os.close(descriptor)
 
@@ -298,6 +306,10 @@ def _make_temporary(parent: str) -> tuple[str, int]:
                 return folder, descriptor
         except BlockingIOError:
             pass  # it is being removed
+        except OSError as error:
+            if error.errno not in REFUSED:
+                raise
+            return folder, descriptor  # nobody removes it within a day
         os.close(descriptor)
 
 
