@@ -12,6 +12,7 @@ import os
 import stat
 from typing import NamedTuple
 
+from rootless.images import dotted
 from rootless.images.removal import remove_tree
 from rootless.linux import mounts
 from rootless.storage.root_filesystem import RootFilesystem
@@ -63,7 +64,7 @@ class _Links(NamedTuple):
 
 def _apply_folder(source: int, target: int, links: _Links) -> None:
     """Apply what the folder `source` holds to `target`."""
-    for entry_name in os.listdir(source):
+    for entry_name in _without_marks(source, target, os.listdir(source)):
         status = os.stat(entry_name, dir_fd=source, follow_symlinks=False)
         if stat.S_ISCHR(status.st_mode) and status.st_rdev == 0:
             _remove(target, entry_name)
@@ -74,12 +75,27 @@ def _apply_folder(source: int, target: int, links: _Links) -> None:
             _copy_leaf(source, target, entry_name, status, links)
 
 
+def _without_marks(source: int, target: int, names: list[str]) -> list[str]:
+    """Return the names in a folder but for whiteouts that are files, after removing what they hide."""
+    if not any(entry_name.startswith(dotted.PREFIX) for entry_name in names) or not dotted.is_dotted(source):
+        return names
+    marks = {entry_name for entry_name in names if entry_name.startswith(dotted.PREFIX)}
+    for mark in marks - {dotted.OPAQUE_MARK}:
+        if mark.removeprefix(dotted.PREFIX) not in names:
+            _remove(target, mark.removeprefix(dotted.PREFIX))
+    return [entry_name for entry_name in names if entry_name not in marks]
+
+
+def _is_opaque(folder: int) -> bool:
+    return _get_xattr(folder, _OPAQUE) == b"y" or dotted.has_mark(folder, dotted.OPAQUE_MARK)
+
+
 def _apply_subfolder(
     source: int, target: int, entry_name: str, status: os.stat_result, links: _Links
 ) -> None:
     inner_source = _open_folder(source, entry_name)
     try:
-        if _get_xattr(inner_source, _OPAQUE) == b"y" or not _is_folder(target, entry_name):
+        if _is_opaque(inner_source) or not _is_folder(target, entry_name):
             _remove(target, entry_name)
             os.mkdir(entry_name, 0o700, dir_fd=target)
         inner_target = _open_folder(target, entry_name)
@@ -142,7 +158,7 @@ def copy_attributes(source: int, target: int, status: os.stat_result) -> None:
     """Give an open file or folder the owner, mode, xattrs and times of another, whose `status` is given."""
     os.chown(target, status.st_uid, status.st_gid)
     os.chmod(target, stat.S_IMODE(status.st_mode))
-    for attribute in os.listxattr(source):
+    for attribute in [] if dotted.is_dotted(source) else os.listxattr(source):
         if not attribute.startswith("user.overlay."):
             with contextlib.suppress(PermissionError):  # trusted.* and security.selinux are not ours to write
                 os.setxattr(target, attribute, os.getxattr(source, attribute))

@@ -61,6 +61,7 @@ def test_changes_are_shown_committed_and_copied(sh: Shell) -> None:
     rl diff box
     rl commit -q box new > /dev/null
     rl run --rm $N new sh -c {shlex.quote(look)}
+    rl --storage-driver vfs run --rm $N new sh -c '! ls /bin/vi 2>/dev/null; ls -A /home; cat /home/f'
     rl cp box:/home/f - | tar tvf - | cut -d ' ' -f 1,2
     rl export box | tar tf - | grep -E '^(home|bin/vi|pipe)'
     rl image diff new
@@ -71,7 +72,7 @@ def test_changes_are_shown_committed_and_copied(sh: Shell) -> None:
     """
     shown = ["/home 0:0:755", "/home/f 5:6:4711", "/pipe 7:0:644", "z"]
     changes = ["C /bin", "D /bin/vi", "C /home", "A /home/f", "A /pipe"]
-    expected = ["x", "fuse", *changes, *shown, "-rws--x--x 5/6", "home/", "pipe", "home/f", *changes]
+    expected = ["x", "fuse", *changes, *shown, "f", "z", "-rws--x--x 5/6", "home/", "pipe", "home/f", *changes]
     lines = sh(script).splitlines()
     assert lines[:-2] == expected
     assert lines[-2].endswith("no problems")
