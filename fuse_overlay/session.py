@@ -8,15 +8,24 @@ is where the process sleeps: in one poll(2) on /dev/fuse and the control socket,
 
 A blocking read(2) instead of poll(2) and read(2) would spare one system call a request (0.3 µs of about 100), but a packet on the
 control socket could then go unseen until the next request.
+
+Most of those 100 µs are two wake-ups across processors, of which the one that we are woken on has gone to sleep (in a virtual
+machine that is a way through the hypervisor). Who has just been answered mostly asks the next thing at once, so we look for that
+for a moment before we sleep (`Watch`): 84 µs become 29 for open, read and close. Who else wants our processor gets it meanwhile.
 """
 
 import contextlib
+import os
 import select
+import time
 from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
-from typing import Any
+from typing import Any, Final
 
 from fuse_overlay.standins import pyfuse3
+
+_AWAKE: Final = 100_000  # nanoseconds
+_MOST_ASLEEP: Final = 256
 
 
 class _Done:
@@ -61,6 +70,31 @@ class _ClosedResourceError(Exception):
     """What trio raises in `wait_readable` when the descriptor is closed; here never."""
 
 
+class Watch:
+    """Waits for events: first awake, then asleep. It stays awake less often while that is in vain, again after it was not."""
+
+    def __init__(self, poll: Callable[[int | None], list[tuple[int, int]]]) -> None:
+        """`poll` is that of `select.poll`: it takes milliseconds, None for ever."""
+        self._poll = poll
+        self._asleep = 0  # how often to go to sleep at once
+        self._next = 1  # the same after the next time that it is in vain
+
+    def wait(self) -> list[tuple[int, int]]:
+        """Return the next events, at least one."""
+        if self._asleep:
+            self._asleep -= 1
+            return self._poll(None)
+        end = time.monotonic_ns() + _AWAKE
+        while not (found := self._poll(0)):
+            if time.monotonic_ns() > end:
+                self._asleep = self._next
+                self._next = min(2 * self._next, _MOST_ASLEEP)
+                return self._poll(None)
+            os.sched_yield()  # the asker may need this processor to ask
+        self._next = 1
+        return found
+
+
 def serve(fuse: int, control: int, on_control: Callable[[], None], between: Callable[[], None]) -> None:
     """Serve until the file system is unmounted. `pyfuse3.init` was called; `fuse` and `control` are descriptors.
 
@@ -69,12 +103,13 @@ def serve(fuse: int, control: int, on_control: Callable[[], None], between: Call
     poll = select.poll()
     poll.register(fuse, select.POLLIN)
     poll.register(control, select.POLLIN)
+    watch = Watch(poll.poll)
 
     def wait_readable(_descriptor: int) -> _Done:
         between()
         while True:
             served = False
-            for descriptor, _events in poll.poll():
+            for descriptor, _events in watch.wait():
                 if descriptor == control:
                     on_control()
                 else:

@@ -112,7 +112,7 @@ def _write_project(folder: str) -> None:
             source.write(f'#include "all.h"\nint f{number}(int x) {{ return {after}; }}\n')
     with open(f"{folder}/Makefile", "w") as makefile:
         objects = " ".join(f"f{number}.o" for number in range(_SOURCES))
-        makefile.write(f"all.a: {objects}\n\tar rcs $@ $^\n%.o: %.c all.h\n\tcc -c -O0 -o $@ $<\n")
+        makefile.write(f"all.a: {objects}\n\tar rcs $@ $^\n%.o: %.c all.h\n\tgcc -c -O0 -o $@ $<\n")
 
 
 def _write_package(scratch: str) -> None:
