@@ -168,8 +168,8 @@ def test_what_the_kernel_has_forgotten_is_dropped(drop_caches: Callable[[], None
 
     figures = in_parent(body)
     print(f"{LOOKUPS} files looked up, KiB more than at first, and when forgotten: {figures}")
-    fulls = [full for full, _dropped in figures]
-    assert max(fulls[1:]) < fulls[0] * 1.3
+    # About 300 bytes each; were they not dropped, it would be four times that in the end. The kernel may forget some early.
+    assert max(full for full, _dropped in figures) < LOOKUPS * 0.6 + 4096
 
 
 def test_a_tree_of_any_depth_can_be_made_used_and_removed(drop_caches: Callable[[], None]) -> None:

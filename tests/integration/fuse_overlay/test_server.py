@@ -228,6 +228,20 @@ def test_a_full_disk_leaves_no_temporary_files() -> None:
     assert in_parent(body) == ([], "small\n")
 
 
+def test_a_full_disk_can_be_mounted_and_made_room_on() -> None:
+    def body(folder: Path) -> Any:
+        small = mount_small(folder, "nr_inodes=5")  # the root, the three folders, and a file
+        for name in ("upper", "work", "mount"):
+            (small / name).mkdir()
+        (small / "upper/file").touch()
+        with Mounted(small, [folder / "lower"]) as union:
+            with pytest.raises(AssertionError, match="No space left"):
+                union.sh("touch other")
+            return union.sh("ls; rm file; touch other; ls")
+
+    assert in_parent(body) == "file\nother\n"
+
+
 def test_a_full_disk_leaves_no_temporary_folders() -> None:
     def body(folder: Path) -> Any:
         # Extended attributes count as inodes, 1 KiB each: there is room for a folder, but not with its attribute.
