@@ -86,8 +86,9 @@ class Watch:
             return self._poll(None)
         end = time.monotonic_ns() + _AWAKE
         while not (found := self._poll(0)):
-            if time.monotonic_ns() > end:
-                self._asleep = self._next
+            if (now := time.monotonic_ns()) > end:
+                # Who has had our processor for so long needs it: the kernel prefers those that it wakes to those that wait for it.
+                self._asleep = self._next if now < end + _AWAKE else _MOST_ASLEEP
                 self._next = min(2 * self._next, _MOST_ASLEEP)
                 return self._poll(None)
             os.sched_yield()  # the asker may need this processor to ask
