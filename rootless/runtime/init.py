@@ -8,7 +8,7 @@ import json
 import os
 import select
 from collections.abc import Mapping
-from typing import Any, NamedTuple, NoReturn
+from typing import Any, Final, NamedTuple, NoReturn
 
 from rootless.errors import CannotInvoke
 from rootless.linux import mounts, namespaces
@@ -20,6 +20,8 @@ from rootless.runtime.mount_flags import PROPAGATIONS
 from rootless.runtime.mount_points import make_folder
 from rootless.runtime.process import SeccompFilter, become, check_command, execute
 from rootless.runtime.sharing import keeps_groups
+
+TOLD: Final = b"t"
 
 
 class InitPlan(NamedTuple):
@@ -34,6 +36,7 @@ class InitPlan(NamedTuple):
     extras: Extras  # what few configs have
     preserved: tuple[int, ...] = ()  # further descriptors that the command gets
     listener: socket | None = None  # where to wait for `start`; None: at the socket of `create`, whose end is then ours, too
+    told: int = -1  # a pipe that has `TOLD` when the starter has been told of us, and ends when it will not be
     pivot: bool = True  # False: where the root is the initial ramfs, which pivot_root(2) refuses
 
 
@@ -41,6 +44,9 @@ def run(plan: InitPlan, sync: socket) -> NoReturn:
     """Set the container up, tell the starter `ready`, wait for `start`, and execute; an error is the last event."""
     try:
         _set_up(plan, sync)
+        if os.read(plan.told, 1) != TOLD:
+            os._exit(1)
+        os.close(plan.told)
         channel.send(sync, "ready")
         sync, state = _wait_for_start(plan, sync)
         _run_hooks(plan, "startContainer", state)
@@ -128,7 +134,8 @@ def _set_up(plan: InitPlan, sync: socket) -> None:
         mounts.set_attributes(root, mounts.MOUNT_ATTR_RDONLY, False, "/")
     _connect_streams(plan, root, terminal)
     os.close(root)
-    close_all_except({0, 1, 2, sync.fileno(), *plan.preserved, *({plan.listener.fileno()} if plan.listener else ())})
+    listener = () if plan.listener is None else (plan.listener.fileno(),)
+    close_all_except({0, 1, 2, sync.fileno(), plan.told, *plan.preserved, *listener})
     for descriptor in plan.preserved:
         os.set_inheritable(descriptor, True)
     keep_groups = plan.single_id or keeps_groups(spec)

@@ -276,10 +276,14 @@ def _fork_init(plan: StagePlan, sync: socket, known: dict[str, Any]) -> None:
     set_name(b"rl-init")
     set_command_line(b"rl init")
     close_interpreter()
+    # Init must not outlive a stage that was killed before it told of it: nobody would know whom to wait for.
+    told, teller = os.pipe2(os.O_CLOEXEC)
     pid = _fork(spec)
     if pid == 0:
-        init.run(init_plan, sync)
+        os.close(teller)
+        init.run(init_plan._replace(told=told), sync)
     channel.send(sync, "created", [os.pidfd_open(pid), *kept], init=pid, stage=os.getpid(), known=known)
+    os.write(teller, init.TOLD)
 
 
 def _fork(spec: Mapping[str, Any]) -> int:
