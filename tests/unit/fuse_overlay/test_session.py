@@ -37,7 +37,8 @@ class _Poll:
         return [(3, 1)] if timeout is None or len(self.timeouts) >= self.ready else []
 
 
-def test_a_watch_sees_what_comes_at_once_awake() -> None:
+def test_a_watch_sees_what_comes_at_once_awake(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(session, "_AWAKE", 1 << 60)
     poll = _Poll(3)
     assert session.Watch(poll).wait() == [(3, 1)]
     assert poll.timeouts == [0, 0, 0]
