@@ -16,7 +16,7 @@ from typing import Final, NamedTuple
 
 from rootless.errors import InvalidInput
 from rootless.linux.openat2 import open_in_root
-from rootless.storage.vfs import copy_attributes
+from rootless.storage.vfs import copy_attributes, deep_trees
 
 _MARK: Final = "copying"
 _UNFINISHED: Final = ".unfinished.rl"
@@ -50,7 +50,8 @@ def copy_tree(source: int, target: str, scratch: str) -> None:
     top = os.open(target, _FOLDER)
     aside = os.open(scratch if os.stat(scratch).st_dev == os.fstat(top).st_dev else target, _FOLDER)
     try:
-        _copy_folder(source, top, _Copy(top, aside, {}, ""))
+        with deep_trees():
+            _copy_folder(source, top, _Copy(top, aside, {}, ""))
         copy_attributes(source, top, os.fstat(source))
     finally:
         os.close(top)

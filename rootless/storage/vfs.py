@@ -9,7 +9,10 @@ import contextlib
 import errno
 import fcntl
 import os
+import resource
 import stat
+import sys
+from collections.abc import Iterator
 from typing import NamedTuple
 
 from rootless.images import dotted
@@ -23,6 +26,7 @@ _FICLONE = 0x40049409
 _OPAQUE = "user.overlay.opaque"
 _COPY_CHUNK = 1 << 24
 _COMPLETE = "upper.complete"
+_FRAMES = 100_000  # of Python, which are on the heap
 
 
 def mount(root: RootFilesystem) -> list[int]:
@@ -40,8 +44,26 @@ def is_copied(container_folder: str) -> bool:
     return os.path.exists(f"{container_folder}/{_COMPLETE}")
 
 
+@contextlib.contextmanager
+def deep_trees() -> Iterator[None]:
+    """Let a recursion go as deep as the trees of images do: some frames and two descriptors a level, within the hard limit."""
+    frames, limits = sys.getrecursionlimit(), resource.getrlimit(resource.RLIMIT_NOFILE)
+    sys.setrecursionlimit(max(frames, _FRAMES))
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limits[1], limits[1]))
+    try:
+        yield
+    finally:
+        sys.setrecursionlimit(frames)
+        resource.setrlimit(resource.RLIMIT_NOFILE, limits)
+
+
 def copy_layers(root: RootFilesystem) -> None:
     """Apply all layers to the upper, as root of a namespace that has their owners' IDs."""
+    with deep_trees():
+        _apply_layers(root)
+
+
+def _apply_layers(root: RootFilesystem) -> None:
     target = os.open(root.upper, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for layer in reversed(root.layers):

@@ -6,18 +6,22 @@ from pathlib import Path
 
 import pytest
 
+from tests.support import other_drivers, other_runtimes
 from tests.support.engine import Engine, check_and_remove, copy_store, make_folder, remove_tree, wait_until
 from tests.support.one_id import OneIdEngine
-from tests.support.other_runtimes import why_not
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Leave out what the runtime under test is not asked for."""
-    if os.environ.get("RL_RUNTIME", "rl") != "rl":
-        for item in items:
-            reason = why_not(item.nodeid)
+    """Leave out what the runtime or the storage driver under test is not asked for."""
+    runtime, driver = os.environ.get("RL_RUNTIME", "rl"), os.environ.get("RL_STORAGE_DRIVER", "")
+    for item in items:
+        reasons = {
+            runtime: other_runtimes.why_not(item.nodeid) if runtime != "rl" else None,
+            driver: other_drivers.why_not(item.nodeid, driver),
+        }
+        for name, reason in reasons.items():
             if reason is not None:
-                item.add_marker(pytest.mark.skip(reason=f"{os.environ['RL_RUNTIME']}: {reason}"))
+                item.add_marker(pytest.mark.skip(reason=f"{name}: {reason}"))
 
 
 @pytest.fixture(scope="session")

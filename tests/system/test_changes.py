@@ -102,7 +102,8 @@ def test_names_that_mean_whiteouts_are_refused(engine: Engine) -> None:
     assert engine.rl("images", "-q", "--filter", "dangling=true").stdout == ""
 
 
-def test_a_deep_tree_is_committed(engine: Engine) -> None:
+def test_a_deep_tree_is_committed(engine_with_driver: Engine) -> None:
+    engine = engine_with_driver
     script = "i=0; while [ $i -lt 900 ]; do mkdir d; cd d; i=$((i + 1)); done; echo deep > file"
     engine.rl("run", "--network", "none", "--name", "box", "busybox", "sh", "-c", script)
     engine.rl("commit", "box", "deep")
