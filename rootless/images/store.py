@@ -59,9 +59,17 @@ class ImageStore:
         registry where it is the whole path; a prefix of an ID. Raises `InvalidInput` where a prefix has several
         meanings or a name is malformed.
         """
-        descriptors = self.layout.descriptors()
-        descriptor = self.find_descriptor(descriptors, name)
-        return None if descriptor is None else self._image(descriptor, descriptors)
+        while True:
+            descriptors = self.layout.descriptors()
+            descriptor = self.find_descriptor(descriptors, name)
+            if descriptor is None:
+                return None
+            try:
+                return self._image(descriptor, descriptors)
+            except CorruptImage:
+                if descriptor in self.layout.descriptors():
+                    raise
+                # It was removed between the index and what that names: we look again.
 
     def get(self, name: str) -> Image:
         """Return the image that `name` means. Raises `NoSuchObject`."""

@@ -16,14 +16,30 @@ def take(path: str) -> bool:
         try:
             descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
         except FileExistsError:
-            if not is_stale(path):
+            if os.path.exists(path) and not (is_stale(path) and _clear_away(path)):
                 return False
-            drop(path)
             continue
         os.write(descriptor, holder(identify(os.getpid())))
         os.close(descriptor)
         return True
     return False
+
+
+def _clear_away(path: str) -> bool:
+    """Delete a stale stand-in; False where it was somebody else's by now, who gets it back."""
+    aside = f"{path}.{os.getpid()}"
+    try:
+        os.rename(path, aside)
+    except FileNotFoundError:  # let go of, or cleared away by another: nothing of what is there now is stale
+        return True
+    try:
+        if is_stale(aside):
+            return True
+        with contextlib.suppress(FileExistsError):
+            os.link(aside, path)
+        return False
+    finally:
+        os.unlink(aside)
 
 
 def drop(path: str) -> None:

@@ -13,7 +13,7 @@ from rootless.images import additions
 from rootless.images.download import PartialBlob
 from rootless.images.layout import Layout
 from rootless.linux import file_lock, stand_in
-from rootless.linux.process import ProcessId
+from rootless.linux.process import ProcessId, identify
 from rootless.locations import Locations
 
 GONE = ProcessId(2**22 + 1, 1)  # PIDs are below 2^22
@@ -64,6 +64,16 @@ def test_a_killed_holder_of_this_node_holds_nothing(tmp_path: Path) -> None:
     (tmp_path / "lock.holder").write_bytes(stand_in.holder(GONE))
     with file_lock.locked(str(path)):
         assert str(os.getpid()) in (tmp_path / "lock.holder").read_text()
+
+
+def test_what_is_cleared_away_is_not_a_holder_that_came_meanwhile(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "lock.holder"
+    path.write_bytes(stand_in.holder(identify(os.getpid())))
+    stale = iter([True, False])  # it was let go of after the first look, and taken by somebody else
+    monkeypatch.setattr(stand_in, "is_stale", lambda _path: next(stale))
+    assert not stand_in.take(str(path))
+    assert path.read_bytes() == stand_in.holder(identify(os.getpid()))
+    assert os.listdir(tmp_path) == ["lock.holder"]
 
 
 def test_another_nodes_holder_is_waited_for_and_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
