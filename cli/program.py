@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 # verb -> module under cli.commands; each module's `command` is the click command.
 VERBS = {
     "attach": "attach",
+    "build": "build",
     "clone": "clone",
     "commit": "commit",
     "completion": "completion",

@@ -60,7 +60,7 @@ def commit(locations: Locations, name: str, image_name: str | None, options: Com
             )
         with tempfile.TemporaryFile(dir=locations.data_root) as file:
             with removal_told(locations, document, name):
-                run_in_parent(locations, _write_layer, root_trees(locations, document), file.fileno())
+                run_in_parent(locations, write_layer, root_trees(locations, document), file.fileno())
             file.seek(0)
             layer = store_layer(locations, file, base.diff_ids)
         layers: list[Blob] = [*parse_manifest(base.manifest).layers, layer.blob]
@@ -73,7 +73,7 @@ def commit(locations: Locations, name: str, image_name: str | None, options: Com
         return store.added(new)
 
 
-def _write_layer(trees: RootTrees, output: int) -> None:
+def write_layer(trees: RootTrees, output: int) -> None:
     """Write the layer's tar, compressed, to the file `output`; runs in the parent namespace."""
     sync_root(trees.late)
     compressor = isal_zlib.compressobj(_LEVEL, wbits=_GZIP)
