@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 VERBS = {
     "attach": "attach",
     "build": "build",
+    "builder": "builder",
     "clone": "clone",
     "commit": "commit",
     "completion": "completion",
@@ -77,7 +78,7 @@ VERBS = {
 }
 
 # Verbs that put processes into containers.
-_ENTERING = frozenset({"build", "clone", "container", "exec", "healthcheck", "init", "restart", "run", "start"})
+_ENTERING = frozenset({"build", "builder", "clone", "container", "exec", "healthcheck", "init", "restart", "run", "start"})
 
 _OS_HINTS = {
     errno.ENOSPC: "free some space, or use another data root: --root DIR or RL_ROOT",

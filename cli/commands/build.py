@@ -9,6 +9,7 @@ from cli import image_for_container
 from cli.session import attach_to
 from cli.verb import Verb
 from rootless.build.builder import BuildOptions, build
+from rootless.build.cache import StepCache
 from rootless.build.stage import Engine
 from rootless.containers.documents import Document
 from rootless.containers.lifecycle import Running
@@ -26,6 +27,7 @@ _LIMIT = 16 << 20  # bytes of a Dockerfile
 @click.option("--build-arg", "arguments", multiple=True, metavar="NAME[=VALUE]", help="Set the value of an ARG.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Give the image a label.")
 @click.option("--network", default="slirp", metavar="MODE", help="The network of RUN, as in rl run (default: slirp).")
+@click.option("--no-cache", is_flag=True, help="Run all steps, also those that earlier builds have made.")
 @click.option("--pull", is_flag=True, help="Get newer images of FROM from their registry.")
 @click.option("--target", metavar="STAGE", help="Build this stage and not the last.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the image's ID only.")
@@ -38,13 +40,14 @@ def command(
     arguments: tuple[str, ...],
     labels: tuple[str, ...],
     network: str,
+    no_cache: bool,
     pull: bool,
     target: str | None,
     quiet: bool,
 ) -> None:
     """Build an image from a Dockerfile and the files in the folder PATH, and print its ID.
 
-    Every step runs in a container of its own. Nothing is cached yet.
+    Every step runs in a container of its own, but for those that an earlier build has made of the same.
     """
     locations = from_environment(os.environ, os.geteuid())
     if not os.path.isdir(path):
@@ -63,8 +66,8 @@ def command(
             click.echo(text)
 
     wanted = CreateOptions(pull="newer" if pull else "missing", pulls_quietly=quiet)
-    engine = Engine(locations, os.environ, follow, network)
-    image = build(engine, options, lambda name: image_for_container.find(locations, name, wanted)[0], say)
+    engine = Engine(locations, os.environ, follow, network, StepCache(locations, reads=not no_cache), say)
+    image = build(engine, options, lambda name: image_for_container.find(locations, name, wanted)[0])
     click.echo(image.id)
 
 
