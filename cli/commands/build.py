@@ -25,6 +25,7 @@ _LIMIT = 16 << 20  # bytes of a Dockerfile
 @click.option("-t", "--tag", "tags", multiple=True, metavar="NAME[:TAG]", help="Name the image; may be given several times.")
 @click.option("-f", "--file", metavar="FILE", help="The Dockerfile (default: Dockerfile or Containerfile in PATH).")
 @click.option("--build-arg", "arguments", multiple=True, metavar="NAME[=VALUE]", help="Set the value of an ARG.")
+@click.option("--iidfile", "iid_file", metavar="FILE", help="Write the image's ID to FILE.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Give the image a label.")
 @click.option("--network", default="slirp", metavar="MODE", help="The network of RUN, as in rl run (default: slirp).")
 @click.option("--no-cache", is_flag=True, help="Run all steps, also those that earlier builds have made.")
@@ -38,6 +39,7 @@ def command(
     tags: tuple[str, ...],
     file: str | None,
     arguments: tuple[str, ...],
+    iid_file: str | None,
     labels: tuple[str, ...],
     network: str,
     no_cache: bool,
@@ -68,6 +70,9 @@ def command(
     wanted = CreateOptions(pull="newer" if pull else "missing", pulls_quietly=quiet)
     engine = Engine(locations, os.environ, follow, network, StepCache(locations, reads=not no_cache), say)
     image = build(engine, options, lambda name: image_for_container.find(locations, name, wanted)[0])
+    if iid_file is not None:
+        with open(iid_file, "w", encoding="ascii") as output:
+            output.write(image.id)
     click.echo(image.id)
 
 
