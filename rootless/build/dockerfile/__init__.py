@@ -1,0 +1,1 @@
+"""Reading Dockerfiles: source text to typed instructions, variables, ignore files, lint. Pure functions: no file is opened here."""
