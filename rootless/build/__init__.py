@@ -1,1 +1,1 @@
-"""Building images from Dockerfiles."""
+"""Building images from Dockerfiles (`rl build`): `builder` goes through the steps that `reader` reads; `stage` makes layers."""

@@ -1,0 +1,124 @@
+"""The build cache: which layer a step made of which state, for all builds of the user.
+
+    build-cache/KEY.json     the layer of one step: {"digest", "size", "mediaType", "diffID", "keys", "bytes"}
+
+KEY is a SHA-256 over what the step depends on: the diff IDs below, the instruction with the values of its variables, and the
+content of what it copies (names, modes, data; no times). A record does not keep its layer: that goes with the images that have
+it, by `rl image prune` where a build ended without an image, or by `rl builder prune`. One whose blob or folder is gone is a miss.
+"""
+
+import contextlib
+import hashlib
+import json
+import os
+from collections.abc import Iterator
+from typing import IO, Any, Final, NamedTuple
+
+from rootless.images import additions, layers
+from rootless.images.layout import Layout, replace_file
+from rootless.images.manifest import Blob
+from rootless.images.new_image import StoredLayer
+from rootless.images.sweep import remove_postponed, size_of_layers
+from rootless.images.tar import TarReader
+from rootless.locations import Locations
+
+_SUFFIX: Final = ".json"
+
+
+class CachedStep(NamedTuple):
+    """One record: its key, the layer that it names, and the seconds since the epoch when it was last used."""
+
+    key: str
+    layer: StoredLayer
+    used: float
+
+
+class StepCache:
+    """The records of one user; without `reads` every step is made anew, and noted."""
+
+    def __init__(self, locations: Locations, *, reads: bool = True) -> None:
+        self._locations = locations
+        self._folder = f"{locations.data_root}/build-cache"
+        self._layout = Layout(locations)
+        self._reads = reads
+
+    def find(self, key: str) -> StoredLayer | None:
+        """Return the layer of a step, if it is there; the caller is in `additions.adding`, which keeps it."""
+        found = self._read(key) if self._reads else None
+        if found is None or not self._is_whole(found):
+            return None
+        with contextlib.suppress(FileNotFoundError):  # somebody has just pruned it
+            os.utime(self._path(key))
+        return found
+
+    def note(self, key: str, layer: StoredLayer) -> None:
+        """Note the layer of a step."""
+        os.makedirs(self._folder, 0o700, exist_ok=True)
+        blob = layer.blob
+        record = {"digest": blob.digest, "size": blob.size, "mediaType": blob.media_type, "diffID": layer.diff_id}
+        replace_file(self._path(key), json.dumps({**record, "keys": layer.keys, "bytes": layer.size}).encode())
+
+    def list(self) -> Iterator[CachedStep]:
+        """Yield all records whose layers are there."""
+        for key, used in self._names():
+            layer = self._read(key)
+            if layer is not None and self._is_whole(layer):
+                yield CachedStep(key, layer, used)
+
+    def prune(self) -> int:
+        """Remove all records, and the layers that only they name; returns the bytes of these. The caller is single-threaded."""
+        blobs, keys = set(), set()
+        for key, _used in list(self._names()):
+            layer = self._read(key)
+            if layer is not None and self._is_whole(layer):
+                blobs.add(layer.blob.digest)
+                keys.add(layer.keys[-1])
+            with contextlib.suppress(FileNotFoundError):  # another command prunes, too
+                os.unlink(self._path(key))
+        before = size_of_layers(self._locations, sorted(keys))
+        self._layout.prepare()
+        with self._layout.locked():
+            additions.postpone(self._locations, blobs, keys)
+        remove_postponed(self._locations)
+        return before - size_of_layers(self._locations, [key for key in sorted(keys) if layers.is_unpacked(self._locations, key)])
+
+    def _names(self) -> Iterator[tuple[str, float]]:
+        with contextlib.suppress(FileNotFoundError):  # no build has been, or another command prunes
+            for entry in os.scandir(self._folder):
+                if entry.name.endswith(_SUFFIX):
+                    yield entry.name.removesuffix(_SUFFIX), entry.stat().st_mtime
+
+    def _read(self, key: str) -> StoredLayer | None:
+        try:
+            with open(self._path(key), "rb") as file:
+                record: dict[str, Any] = json.load(file)
+            blob = Blob(record["digest"], record["size"], record["mediaType"])
+            return StoredLayer(blob, record["diffID"], tuple(record["keys"]), record["bytes"], ())
+        except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or damaged: the step is made anew
+            return None
+
+    def _is_whole(self, layer: StoredLayer) -> bool:
+        there = self._layout.has_blob(layer.blob.digest, layer.blob.size)
+        return there and all(layers.is_unpacked(self._locations, key) for key in layer.keys)
+
+    def _path(self, key: str) -> str:
+        return f"{self._folder}/{key}{_SUFFIX}"
+
+
+def key_of(*parts: Any) -> str:
+    """Return the key of what JSON can carry."""
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def content_of(file: IO[bytes]) -> str:
+    """Return a digest of a tar's members, without their owners and times; leaves the file at its beginning."""
+    file.seek(0)
+    reader = TarReader(iter(lambda: file.read(1 << 20), b""))
+    summed = hashlib.sha256()
+    for member in reader:
+        known = (member.name, member.kind, member.mode, member.size, member.link, sorted(member.xattrs.items()), member.pieces)
+        summed.update(repr(known).encode())
+        for block in reader.content():
+            summed.update(block)
+    file.seek(0)
+    return summed.hexdigest()

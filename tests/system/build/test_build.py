@@ -1,0 +1,127 @@
+"""Images are built from Dockerfiles, and run."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from tests.support.engine import Engine
+
+pytestmark = pytest.mark.engine
+
+_WHOLE = """
+ARG BASE=busybox
+FROM $BASE AS tools
+RUN mkdir /made && echo tool > /made/tool && chown 7:8 /made/tool && chmod 4755 /made/tool
+FROM busybox
+ARG WHO=nobody
+ENV GREETING="hello $WHO"
+LABEL of=$WHO
+WORKDIR /work/in
+COPY files/ here/
+COPY files/one other
+COPY --from=tools /made/ /tools/
+RUN echo $GREETING > said && rm /bin/vi
+EXPOSE 80
+USER 7
+CMD cat said
+"""
+
+
+def context(engine: Engine, dockerfile: str) -> str:
+    folder = engine.folder / "context"
+    (folder / "files" / "deep").mkdir(parents=True)
+    folder.chmod(0o755)
+    (folder / "files" / "one").write_text("1")
+    (folder / "files" / "deep" / "two").write_text("2")
+    (folder / "Dockerfile").write_text(dockerfile)
+    (folder / "out").symlink_to("/etc")
+    return str(folder)
+
+
+def test_a_build_of_two_stages_runs(engine: Engine) -> None:
+    path = context(engine, _WHOLE)
+    built = engine.rl("build", "--network", "none", "--build-arg", "WHO=world", "-t", "app", "--label", "more=x=y", path)
+    image_id = built.stdout.split()[-1]
+    assert "STEP 4/15: FROM busybox" in built.stdout
+    image = json.loads(engine.rl("inspect", "app").stdout)[0]
+    assert image["Id"] == image_id
+    config = image["Config"]
+    assert (config["WorkingDir"], config["User"], config["Labels"]) == ("/work/in", "7", {"of": "world", "more": "x=y"})
+    assert engine.rl("run", "--rm", "--network", "none", "app").stdout == "hello world\n"
+    look = "cat here/one here/deep/two other; stat -c ' %u:%g:%a' /tools/tool here/one; ls /bin/vi"
+    seen = engine.rl("run", "--rm", "--network", "none", "app", "sh", "-c", look, check=None)
+    assert seen.stdout.split() == ["121", "7:8:4755", "0:0:644"]
+    assert "/bin/vi" in seen.stderr
+    assert engine.rl("ps", "-aq").stdout == ""
+
+
+def test_copy_gives_owner_and_mode(engine: Engine) -> None:
+    lines = ["FROM busybox", "ARG WHO=www-data", "COPY --chown=$WHO --chmod=4750 files/one /a", "COPY --chown=9:daemon files /d"]
+    path = context(engine, "\n".join([*lines, "COPY --chown=daemon:33 files/one /d/"]))
+    engine.rl("build", "-q", "-t", "app", path)
+    seen = engine.rl("run", "--rm", "--network", "none", "app", "stat", "-c", "%u:%g:%a", "/a", "/d", "/d/deep/two", "/d/one")
+    assert seen.stdout.split() == ["33:33:4750", "0:0:755", "9:1:644", "1:33:644"]
+
+
+def test_a_target_and_scratch(engine: Engine) -> None:
+    unneeded = "FROM nonesuch.invalid/unneeded AS no\n"
+    path = context(engine, f"{unneeded}FROM scratch AS one\nCOPY files/one /x\nFROM nonesuch.invalid/never\nRUN false\n")
+    file = engine.folder / "r" / "id"
+    built = engine.rl("build", "-q", "--target", "One", "--iidfile", str(file), "-t", "one", path)
+    assert built.stdout.strip() == file.read_text()
+    assert "could not be found" in engine.rl("build", "--target", "two", path, check=1).stderr
+    engine.rl("create", "--name", "box", "one", "x")
+    engine.rl("cp", "box:/x", str(engine.folder / "r" / "x"))
+    assert (engine.folder / "r" / "x").read_text() == "1"
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        ("RUN echo why; exit 3", 'process "/bin/sh -c echo why; exit 3" did not complete successfully: exit code: 3'),
+        ("COPY out/passwd /x", "not found"),
+        ("COPY ../secret /x", "not found"),
+        ("COPY --chmod=9 files /x", "invalid chmod parameter"),
+        ("COPY --chown=nobody-here files /x", "nobody-here"),
+        ("NONSENSE", "NONSENSE"),
+        ("ADD --checksum=x a b", "not supported yet"),
+        ('ENV A="b', "unexpected end of statement"),
+    ],
+)
+def test_a_step_that_fails_is_named_and_leaves_nothing(engine: Engine, line: str, message: str) -> None:
+    path = context(engine, f"FROM busybox\n{line}\n")
+    failed = engine.rl("build", "--network", "none", "-t", "app", path, check=1)
+    assert "rl: dockerfile line 2: " in failed.stderr
+    assert message in failed.stderr
+    assert engine.rl("ps", "-aq").stdout == ""
+    assert len(engine.rl("images", "-aq").stdout.split()) == 1
+
+
+def test_what_is_missing_is_said(engine: Engine, tmp_path: Path) -> None:
+    assert "not found" in engine.rl("build", str(tmp_path / "none"), check=1).stderr
+    assert "failed to read dockerfile" in engine.rl("build", str(engine.folder), check=1).stderr
+
+
+def test_steps_are_cached_by_content(engine: Engine) -> None:
+    path = context(engine, "FROM busybox\nRUN head -c 9 /dev/urandom > /a\nCOPY files /f\nRUN head -c 9 /dev/urandom > /b\n")
+    first = engine.rl("build", "--network", "none", "-t", "one", path).stdout
+    again = engine.rl("build", "--network", "none", path).stdout
+    assert (first.count("Using cache"), again.count("Using cache")) == (0, 3)
+    changed = engine.folder / "context" / "files" / "one"
+    changed.touch()  # another time, and nothing else
+    assert engine.rl("build", "--network", "none", path).stdout.count("Using cache") == 3
+    changed.write_text("changed")
+    assert engine.rl("build", "--network", "none", path).stdout.count("Using cache") == 1
+    assert engine.rl("build", "--network", "none", "--no-cache", path).stdout.count("Using cache") == 0
+    assert len(engine.rl("builder", "du").stdout.splitlines()) == 7 + 2
+
+
+def test_pruning_the_cache_keeps_what_images_have(engine: Engine) -> None:
+    gone = "FROM busybox AS gone\nRUN head -c 99999 /dev/urandom > /a\n"
+    path = context(engine, f"{gone}FROM busybox\nCOPY --from=gone /bin/sh /c\nRUN echo kept > /b\n")
+    engine.rl("build", "--network", "none", "-t", "one", path)
+    assert "0B" not in engine.rl("builder", "prune", "-f").stdout.split()
+    assert engine.rl("builder", "prune", "-f").stdout == "Total reclaimed space: 0B\n"
+    assert engine.rl("run", "--rm", "--network", "none", "one", "cat", "/b").stdout == "kept\n"
+    assert engine.rl("build", "--network", "none", path).stdout.count("Using cache") == 0
