@@ -24,7 +24,7 @@ from rootless.build.dockerfile.words import SPACES
 
 @dataclass(slots=True)
 class Node:
-    """One instruction: keyword as written, flags, arguments; `json` where the arguments were a JSON array.
+    """One instruction: keyword as written, flags, the text after them, arguments; `json` where those were a JSON array.
 
     ENV and LABEL have three arguments a pair: key, value, and "=" or "" for the form without. ONBUILD has its instruction as
     `child`.
@@ -33,6 +33,7 @@ class Node:
     keyword: str
     original: str
     flags: list[str]
+    rest: str
     arguments: list[str]
     json: bool = False
     child: "Node | None" = None
@@ -174,7 +175,7 @@ def node_of_line(line: str, escape: str) -> Node:
     top: Node | None = None
     while True:
         keyword, flags, rest = words.split_keyword(line, escape)
-        node = Node(keyword, line, flags, [])
+        node = Node(keyword, line, flags, rest, [])
         if outer is None:
             top = node
         else:
