@@ -7,7 +7,7 @@ import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
-from rootless.build import reader
+from rootless.build import healthcheck, reader
 from rootless.build.reader import Instruction
 from rootless.build.stage import Engine, Given, Stage
 from rootless.errors import InvalidInput, NoSuchObject, RlError
@@ -20,6 +20,7 @@ _SHELL: Final = ["/bin/sh", "-c"]
 _PREDEFINED: Final = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
 _EXPANDED: Final = frozenset({"EXPOSE", "STOPSIGNAL", "USER", "VOLUME"})  # their text as a whole
 _MODE_DIGITS: Final = 5
+_FLAGS: Final = {"COPY": frozenset({"from", "chown", "chmod"}), "HEALTHCHECK": healthcheck.FLAGS}
 _PLAIN: Final = frozenset({"ONBUILD"})
 
 
@@ -71,6 +72,7 @@ class _Builder:
         self._steps: dict[str, Callable[[Instruction, Stage], None]] = {
             "RUN": self._run, "COPY": self._copy, "ENV": self._env, "LABEL": self._label, "WORKDIR": self._workdir,
             "CMD": self._command, "ENTRYPOINT": self._command, "SHELL": self._shell, "MAINTAINER": self._maintainer,
+            "HEALTHCHECK": self._healthcheck,
         }  # fmt: skip
 
     def build(self, instructions: list[Instruction]) -> Stage:
@@ -139,7 +141,7 @@ class _Builder:
         stage, before = self._stage, len(self._stage.layers)
         if not instruction.text:
             raise InvalidInput(f"{instruction.name} requires at least one argument")
-        allowed = {"COPY": {"from", "chown", "chmod"}}.get(instruction.name, set())
+        allowed = _FLAGS.get(instruction.name, frozenset())
         for flag in instruction.flags:
             if flag not in allowed:
                 raise InvalidInput(f"{instruction.name} --{flag} is not supported yet", "leave it out")
@@ -271,6 +273,9 @@ class _Builder:
 
     def _shell_of(self, stage: Stage) -> list[str]:
         return list(stage.settings.get("Shell") or _SHELL)
+
+    def _healthcheck(self, instruction: Instruction, stage: Stage) -> None:
+        stage.settings["Healthcheck"] = healthcheck.parse(instruction.text, instruction.flags, _words_of)
 
     def _maintainer(self, instruction: Instruction, stage: Stage) -> None:
         stage.config["author"] = instruction.text

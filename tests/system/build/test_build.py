@@ -56,6 +56,20 @@ def test_a_build_of_two_stages_runs(engine: Engine) -> None:
     assert engine.rl("ps", "-aq").stdout == ""
 
 
+def test_a_health_check_is_the_images(engine: Engine) -> None:
+    path = context(engine, 'FROM busybox\nHEALTHCHECK CMD false\nHEALTHCHECK --interval=1m30s --retries=2 CMD ["true"]\n')
+    engine.rl("build", "-q", "-t", "app", path)
+    found = json.loads(engine.rl("inspect", "app").stdout)[0]["Config"]["Healthcheck"]
+    assert found == {"Test": ["CMD", "true"], "Interval": 90 * 10**9, "Retries": 2}
+
+
+def test_a_broken_dockerfile_is_shown_where_it_breaks(engine: Engine) -> None:
+    path = context(engine, "FROM busybox\nENV lonely\nRUN true\n")
+    failed = engine.rl("build", path, check=1)
+    assert "ENV must have two arguments" in failed.stderr
+    assert "   2 | >>> ENV lonely\n   3 |     RUN true\n" in failed.stderr
+
+
 def test_copy_gives_owner_and_mode(engine: Engine) -> None:
     lines = ["FROM busybox", "ARG WHO=www-data", "COPY --chown=$WHO --chmod=4750 files/one /a", "COPY --chown=9:daemon files /d"]
     path = context(engine, "\n".join([*lines, "COPY --chown=daemon:33 files/one /d/"]))
