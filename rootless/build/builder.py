@@ -2,7 +2,6 @@
 
 import bisect
 import glob
-import json
 import os
 from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
@@ -18,10 +17,8 @@ from rootless.images.store import Image, ImageStore
 
 _SHELL: Final = ["/bin/sh", "-c"]
 _PREDEFINED: Final = ("HTTP_PROXY", "HTTPS_PROXY", "FTP_PROXY", "NO_PROXY", "ALL_PROXY")
-_EXPANDED: Final = frozenset({"EXPOSE", "STOPSIGNAL", "USER", "VOLUME"})  # their text as a whole
 _MODE_DIGITS: Final = 5
 _FLAGS: Final = {"COPY": frozenset({"from", "chown", "chmod"}), "HEALTHCHECK": healthcheck.FLAGS}
-_PLAIN: Final = frozenset({"ONBUILD"})
 
 
 class BuildOptions(NamedTuple):
@@ -72,7 +69,8 @@ class _Builder:
         self._steps: dict[str, Callable[[Instruction, Stage], None]] = {
             "RUN": self._run, "COPY": self._copy, "ENV": self._env, "LABEL": self._label, "WORKDIR": self._workdir,
             "CMD": self._command, "ENTRYPOINT": self._command, "SHELL": self._shell, "MAINTAINER": self._maintainer,
-            "HEALTHCHECK": self._healthcheck,
+            "HEALTHCHECK": self._healthcheck, "EXPOSE": self._change_expanded, "STOPSIGNAL": self._change_expanded,
+            "USER": self._change_expanded, "VOLUME": self._change_expanded, "ONBUILD": self._change,
         }  # fmt: skip
 
     def build(self, instructions: list[Instruction]) -> Stage:
@@ -124,7 +122,7 @@ class _Builder:
         """Return what a FROM goes on from, and the name of its stage in lower case, or ""."""
         if instruction.flags:
             raise InvalidInput("FROM with options is not supported yet", "leave them out")
-        parts = [reader.expand(word, self._global) for word in reader.words(instruction.text)]
+        parts = [reader.expand(word, self._global) for word in instruction.arguments]
         if len(parts) not in (1, 3) or (len(parts) == 3 and parts[1].lower() != "as") or not parts[0]:
             raise InvalidInput("FROM requires either one or three arguments", "FROM IMAGE [AS NAME]")
         return parts[0], parts[2].lower() if len(parts) == 3 else ""
@@ -145,16 +143,11 @@ class _Builder:
         for flag in instruction.flags:
             if flag not in allowed:
                 raise InvalidInput(f"{instruction.name} --{flag} is not supported yet", "leave it out")
-        if instruction.name in _EXPANDED or instruction.name in _PLAIN:
-            text = instruction.text
-            if instruction.name in _EXPANDED:
-                text = reader.expand(text, self._scope()) if not text.startswith("[") else text
-            apply_changes(stage.settings, [f"{instruction.name} {text}"])
-        elif instruction.name in self._steps:
-            self._steps[instruction.name](instruction, stage)
-        else:
-            known = ", ".join(sorted([*self._steps, *_EXPANDED, *_PLAIN, "FROM", "ARG"]))
+        step = self._steps.get(instruction.name)
+        if step is None:
+            known = ", ".join(sorted([*self._steps, "FROM", "ARG"]))
             raise InvalidInput(f"unknown instruction, or one that is not supported yet: {instruction.name}", f"known are {known}")
+        step(instruction, stage)
         self._note(stage, instruction.shown, changed=len(stage.layers) > before)
 
     def _note(self, stage: Stage, text: str, *, changed: bool) -> None:
@@ -187,7 +180,7 @@ class _Builder:
             self._step(reader.read(trigger)[0])
 
     def _arg(self, instruction: Instruction) -> None:
-        for word in reader.words(instruction.text):
+        for word in instruction.arguments:
             name, equals, value = word.partition("=")
             scope = self._global if self._stage is None else self._scope()
             found = self._options.arguments.get(name)
@@ -201,13 +194,13 @@ class _Builder:
     def _run(self, instruction: Instruction, stage: Stage) -> None:
         given = {name: value for name, value in self._options.arguments.items() if name.upper() in _PREDEFINED}
         variables = {**given, **{name: value for name, value in self._variables.items() if name not in stage.environment}}
-        arguments = _words_of(instruction.text) or [*self._shell_of(stage), instruction.text]
+        arguments = instruction.words or [*self._shell_of(stage), instruction.text]
         status = stage.run(arguments, variables)
         if status:
             raise RlError(f'process "{" ".join(arguments)}" did not complete successfully: exit code: {status}')
 
     def _copy(self, instruction: Instruction, stage: Stage) -> None:
-        paths = _words_of(instruction.text) or reader.words(instruction.text)
+        paths = instruction.words or reader.words(instruction.text)
         *sources, target = [reader.expand(path, self._scope()) for path in paths]
         if not sources:
             raise InvalidInput("COPY requires at least two arguments, but only one was provided", "COPY SOURCE... TARGET")
@@ -263,45 +256,32 @@ class _Builder:
 
     def _command(self, instruction: Instruction, stage: Stage) -> None:
         key = "Cmd" if instruction.name == "CMD" else "Entrypoint"
-        stage.settings[key] = _words_of(instruction.text) or [*self._shell_of(stage), instruction.text]
+        stage.settings[key] = instruction.words or [*self._shell_of(stage), instruction.text]
 
     def _shell(self, instruction: Instruction, stage: Stage) -> None:
-        found = _words_of(instruction.text)
-        if not found:
+        if not instruction.words:
             raise InvalidInput("SHELL requires the arguments to be in JSON form", 'SHELL ["/bin/bash", "-c"]')
-        stage.settings["Shell"] = found
+        stage.settings["Shell"] = instruction.words
 
     def _shell_of(self, stage: Stage) -> list[str]:
         return list(stage.settings.get("Shell") or _SHELL)
 
     def _healthcheck(self, instruction: Instruction, stage: Stage) -> None:
-        stage.settings["Healthcheck"] = healthcheck.parse(instruction.text, instruction.flags, _words_of)
+        stage.settings["Healthcheck"] = healthcheck.parse(instruction.text, instruction.flags, instruction.words[1:])
+
+    def _change(self, instruction: Instruction, stage: Stage) -> None:
+        apply_changes(stage.settings, [f"{instruction.name} {instruction.text}"])
+
+    def _change_expanded(self, instruction: Instruction, stage: Stage) -> None:
+        if not instruction.text.startswith("["):
+            instruction = instruction._replace(text=reader.expand(instruction.text, self._scope()))
+        self._change(instruction, stage)
 
     def _maintainer(self, instruction: Instruction, stage: Stage) -> None:
         stage.config["author"] = instruction.text
 
 
-def _words_of(text: str) -> list[str]:
-    """Return the words of the JSON form, or nothing where it is not that form."""
-    if not text.startswith("["):
-        return []
-    try:
-        found = json.loads(text)
-    except ValueError:
-        return []
-    return found if isinstance(found, list) and all(isinstance(word, str) for word in found) else []
-
-
 def _pairs(instruction: Instruction, scope: Mapping[str, str]) -> dict[str, str]:
-    """Read `A=1 B="two words"`, or the old form `A rest of the line`."""
-    parts = reader.words(instruction.text)
-    if "=" not in parts[0]:
-        name, _, value = instruction.text.partition(" ")
-        if not value.strip():
-            raise InvalidInput(f"{instruction.name} must have two arguments", f"{instruction.name} NAME=VALUE")
-        return {name: reader.expand(value.strip(), scope)}
-    if not all("=" in part for part in parts):
-        raise InvalidInput(f"cannot read {instruction.text!r:.200}", "write NAME=VALUE, with quotes around blanks")
-    return {
-        reader.expand(name, scope): reader.expand(value, scope) for name, value in (part.split("=", 1) for part in parts)
-    }
+    """Return what ENV or LABEL sets; its arguments are three a pair."""
+    keys, values = instruction.arguments[::3], instruction.arguments[1::3]
+    return {reader.expand(key, scope): reader.expand(value, scope) for key, value in zip(keys, values, strict=True)}

@@ -1,7 +1,7 @@
 """HEALTHCHECK: the object `Healthcheck` of an image's config (docs.docker.com/reference/dockerfile, "HEALTHCHECK")."""
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from typing import Any, Final
 
 from rootless.errors import InvalidInput
@@ -13,8 +13,8 @@ _LONGEST: Final = 40  # characters of a duration
 FLAGS: Final = frozenset({*_TIMES, "retries"})
 
 
-def parse(text: str, flags: Mapping[str, str], words_of: Callable[[str], list[str]]) -> dict[str, Any]:
-    """Return the check that an instruction asks for; `words_of` reads the JSON form of a command. Raises `InvalidInput`."""
+def parse(text: str, flags: Mapping[str, str], words: list[str]) -> dict[str, Any]:
+    """Return the check that an instruction asks for; `words` are those of a command in JSON form. Raises `InvalidInput`."""
     kind, _, command = text.partition(" ")
     if kind.upper() == "NONE":
         if flags or command.strip():
@@ -23,7 +23,6 @@ def parse(text: str, flags: Mapping[str, str], words_of: Callable[[str], list[st
     if kind.upper() != "CMD" or not command.strip():
         text = f"unknown type {kind!r:.100} in HEALTHCHECK, or no command"
         raise InvalidInput(text, "HEALTHCHECK [OPTIONS] CMD command, or NONE")
-    words = words_of(command.strip())
     check: dict[str, Any] = {"Test": ["CMD", *words] if words else ["CMD-SHELL", command.strip()]}
     for flag, value in flags.items():
         if flag in _TIMES:

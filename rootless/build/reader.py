@@ -9,12 +9,19 @@ from rootless.errors import InvalidInput
 
 
 class Instruction(NamedTuple):
-    """One instruction: its name in upper case, its `--flags`, the rest, and the number of its first line."""
+    """One instruction: its name in upper case, its `--flags`, the rest, its first line; `arguments` and `is_json` as in `Node`."""
 
     name: str
     flags: dict[str, str]
     text: str
     line: int
+    arguments: list[str]
+    is_json: bool
+
+    @property
+    def words(self) -> list[str]:
+        """The words of the JSON form, or nothing where it is not that form; HEALTHCHECK's begin with the kind."""
+        return self.arguments if self.is_json else []
 
     @property
     def shown(self) -> str:
@@ -32,7 +39,7 @@ def read(content: str, name: str = "Dockerfile") -> list[Instruction]:
                 f"dockerfile line {node.first_line}: here-documents are not supported yet", "put the text into a file"
             )
         flags = {key: value for key, _, value in (flag.removeprefix("--").partition("=") for flag in node.flags)}
-        found.append(Instruction(node.keyword.upper(), flags, node.rest, node.first_line))
+        found.append(Instruction(node.keyword.upper(), flags, node.rest, node.first_line, node.arguments, node.json))
     return found
 
 

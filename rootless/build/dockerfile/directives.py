@@ -20,7 +20,7 @@ class DirectiveReader:
 
     def take(self, line: str, number: int) -> bool:
         """Take `line` if it is a directive, and say so. Raises `ValueError` for a second one of a name, and for a bad escape."""
-        directive = None if self.done else directive_of(line, number)
+        directive = None if self.done else _directive_of(line, number)
         if directive is None:
             self.done = True
             return False
@@ -34,11 +34,11 @@ class DirectiveReader:
         return True
 
 
-def directive_of(line: str, number: int, comment: str = "#") -> Directive | None:
-    """Return the directive that `line` is, or None; `comment` is what begins it."""
-    if not line.startswith(comment):
+def _directive_of(line: str, number: int) -> Directive | None:
+    """Return the directive that `line` is, or None."""
+    if not line.startswith("#"):
         return None
-    match = _DIRECTIVE.fullmatch(line[len(comment) :].lstrip(SPACES).rstrip("\t\n\f\r "))
+    match = _DIRECTIVE.fullmatch(line[1:].lstrip(SPACES).rstrip("\t\n\f\r "))
     if match is None or match[1].lower() not in _NAMES:
         return None
     return Directive(match[1].lower(), match[2], number)

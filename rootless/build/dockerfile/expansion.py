@@ -54,10 +54,7 @@ class _Words:
 
 
 class Lexer:
-    """Reads one word after another; `raw_quotes` and `raw_escapes` keep those, `skip_unset` leaves unset variables as they are.
-
-    `plain_quotes` makes quotes letters like others (the content of a here-document).
-    """
+    """Reads one word after another; `raw_quotes` and `raw_escapes` keep those, `skip_unset` leaves unset variables as they are."""
 
     def __init__(
         self,
@@ -67,14 +64,12 @@ class Lexer:
         raw_quotes: bool = False,
         raw_escapes: bool = False,
         skip_unset: bool = False,
-        plain_quotes: bool = False,
     ) -> None:
         self.lookup = lookup
         self.escape = escape
         self.raw_quotes = raw_quotes
         self.raw_escapes = raw_escapes
         self.skip_unset = skip_unset
-        self.plain_quotes = plain_quotes
         self.text = ""
         self.at = 0
         self.depth = 0
@@ -122,7 +117,7 @@ class Lexer:
         if letter == "$":
             found = self._dollar()
             words.add(found)
-        elif letter in "'\"" and not self.plain_quotes:
+        elif letter in "'\"":
             found = self._single_quoted() if letter == "'" else self._double_quoted()
             words.add_raw(found)
         elif letter == "<":

@@ -17,7 +17,7 @@ FROM busybox
 ARG WHO=nobody
 ENV GREETING="hello $WHO"
 LABEL of=$WHO
-WORKDIR /work/in
+WORKDIR /srv/in
 COPY files/ here/
 COPY files/one other
 COPY --from=tools /made/ /tools/
@@ -47,7 +47,7 @@ def test_a_build_of_two_stages_runs(engine: Engine) -> None:
     image = json.loads(engine.rl("inspect", "app").stdout)[0]
     assert image["Id"] == image_id
     config = image["Config"]
-    assert (config["WorkingDir"], config["User"], config["Labels"]) == ("/work/in", "7", {"of": "world", "more": "x=y"})
+    assert (config["WorkingDir"], config["User"], config["Labels"]) == ("/srv/in", "7", {"of": "world", "more": "x=y"})
     assert engine.rl("run", "--rm", "--network", "none", "app").stdout == "hello world\n"
     look = "cat here/one here/deep/two other; stat -c ' %u:%g:%a' /tools/tool here/one; ls /bin/vi"
     seen = engine.rl("run", "--rm", "--network", "none", "app", "sh", "-c", look, check=None)

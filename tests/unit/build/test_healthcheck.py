@@ -8,11 +8,11 @@ from rootless.errors import InvalidInput
 
 def test_a_check_with_times_and_without() -> None:
     flags = {"interval": "1m30s", "timeout": "1.5s", "retries": "2"}
-    assert parse("CMD true", flags, lambda _text: []) == {
+    assert parse("CMD true", flags, []) == {
         "Test": ["CMD-SHELL", "true"], "Interval": 90 * 10**9, "Timeout": 1_500_000_000, "Retries": 2,
     }  # fmt: skip
-    assert parse('cmd ["a"]', {}, lambda _text: ["a"]) == {"Test": ["CMD", "a"]}
-    assert parse("NONE", {}, lambda _text: []) == {"Test": ["NONE"]}
+    assert parse('cmd ["a"]', {}, ["a"]) == {"Test": ["CMD", "a"]}
+    assert parse("NONE", {}, []) == {"Test": ["NONE"]}
 
 
 @pytest.mark.parametrize(
@@ -24,4 +24,4 @@ def test_a_check_with_times_and_without() -> None:
 )  # fmt: skip
 def test_malformed_ones_are_refused(text: str, flags: dict[str, str]) -> None:
     with pytest.raises(InvalidInput):
-        parse(text, flags, lambda _text: [])
+        parse(text, flags, [])
