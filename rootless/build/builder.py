@@ -37,9 +37,7 @@ def build(engine: Engine, options: BuildOptions, find_image: Callable[[str], Ima
 
     Raises `InvalidInput`, `RlError` (a failed step, with its exit status), `NodeLacks`, `OSError`; no image is made then.
     """
-    targets = [reference.parse(tag) for tag in options.tags]
-    if any(target.digest is not None for target in targets):
-        raise InvalidInput("cannot name an image by a digest", "give NAME[:TAG]")
+    targets = [reference.parse_new(tag) for tag in options.tags]
     if os.path.exists(f"{options.context}/.dockerignore"):
         raise InvalidInput("the context has a .dockerignore, which is not supported yet", "build from a folder without one")
     instructions = reader.read(options.dockerfile)

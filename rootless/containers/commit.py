@@ -10,7 +10,7 @@ from rootless import events
 from rootless.containers.documents import Document
 from rootless.containers.root_trees import RootTrees, removal_told, root_trees, sync_root
 from rootless.containers.store import ContainerStore
-from rootless.errors import InvalidInput, NoSuchObject
+from rootless.errors import NoSuchObject
 from rootless.images import additions, reference
 from rootless.images.changes import apply_changes
 from rootless.images.manifest import Blob, parse_manifest
@@ -45,9 +45,7 @@ def commit(locations: Locations, name: str, image_name: str | None, options: Com
     What a running container changes meanwhile may be in the image or not. The caller is single-threaded. Raises `NoSuchObject`,
     `InvalidInput`, `CorruptImage`, `NodeLacks`, `OSError`; nothing is kept then.
     """
-    target = None if image_name is None else reference.parse(image_name)
-    if target is not None and target.digest is not None:
-        raise InvalidInput(f"cannot name an image by a digest: {image_name!r}", "give NAME[:TAG]")
+    target = None if image_name is None else reference.parse_new(image_name)
     document = ContainerStore(locations).find(name)
     store = ImageStore(locations)
     settings = _settings(document)

@@ -4,7 +4,7 @@ from collections.abc import Callable, Iterable
 from typing import IO, Any
 
 from rootless import events
-from rootless.errors import CorruptImage, InvalidInput, NoSuchObject
+from rootless.errors import CorruptImage, NoSuchObject
 from rootless.images import additions, platform, reference
 from rootless.images.archive_errors import of_archive
 from rootless.images.changes import apply_changes
@@ -30,9 +30,7 @@ def import_tar(
     by default now; `wanted` is the platform of the files, by default this machine's; `warn` is told what cannot be unpacked as it
     is. The caller is single-threaded. Raises `InvalidInput`, `CorruptImage`, `NodeLacks`, `OSError`; nothing is kept then.
     """
-    target = None if name is None else reference.parse(name)
-    if target is not None and target.digest is not None:
-        raise InvalidInput(f"cannot name an image by a digest: {name!r}", "give NAME[:TAG]")
+    target = None if name is None else reference.parse_new(name)
     settings: dict[str, Any] = {}
     apply_changes(settings, changes)
     store = ImageStore(locations)

@@ -38,9 +38,7 @@ class Changes(NamedTuple):
 
 def create(locations: Locations, name: str, instances: list[Descriptor], *, amend: bool = False) -> str:
     """Make a list and return its ID; with `amend` an existing one gets the instances. Raises `InUse`, `InvalidInput`."""
-    target = reference.parse(name)
-    if target.digest is not None:
-        raise InvalidInput(f"cannot name a list by a digest: {name!r}", "give NAME[:TAG]")
+    target = reference.parse_new(name, "a list")
     store = ImageStore(locations)
     store.layout.prepare()
     existing = store.find_descriptor(store.layout.descriptors(), target.name)

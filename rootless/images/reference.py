@@ -73,6 +73,14 @@ def parse(text: str) -> Reference:
     return Reference(domain, path, tag if tag or digest else DEFAULT_TAG, digest)
 
 
+def parse_new(text: str, what: str = "an image") -> Reference:
+    """Return the name that is to be given to `what`, as `parse` does. Raises `InvalidInput` for one with a digest, too."""
+    found = parse(text)
+    if found.digest is not None:
+        raise InvalidInput(f"cannot name {what} by a digest: {text!r}", "give NAME[:TAG]")
+    return found
+
+
 def is_short(text: str) -> bool:
     """Tell whether `text` names no registry, so that aliases and search registries apply."""
     return not _first_is_domain(_split_tag(_split_digest(text)[0])[0])
