@@ -6,12 +6,14 @@ import sys
 import click
 
 from cli import image_for_container
+from cli.key_values import parse_labels
 from cli.session import attach_to
 from cli.verb import Verb
 from rootless.build.builder import BuildOptions, build
 from rootless.build.cache import StepCache
 from rootless.build.stage import Engine
 from rootless.containers.documents import Document
+from rootless.containers.environment import resolve_environment
 from rootless.containers.lifecycle import Running
 from rootless.containers.options import CreateOptions
 from rootless.errors import InvalidInput, os_error_text
@@ -55,9 +57,8 @@ def command(
     if not os.path.isdir(path):
         raise InvalidInput(f'unable to prepare context: path "{path}" not found', "give a folder")
     modes.parse(network)
-    options = BuildOptions(
-        os.path.abspath(path), _dockerfile(path, file), tags, _pairs(arguments, os.environ), target, _pairs(labels, {})
-    )
+    values = dict(entry.partition("=")[::2] for entry in resolve_environment(arguments, os.environ))
+    options = BuildOptions(os.path.abspath(path), _dockerfile(path, file), tags, values, target, parse_labels(labels))
     make_private_folder(locations.runtime_dir)
 
     def follow(running: Running, document: Document) -> int:
@@ -90,15 +91,3 @@ def _dockerfile(folder: str, given: str | None) -> str:
         except OSError as error:
             raise InvalidInput(f"cannot read the Dockerfile: {os_error_text(error)}") from error
     raise InvalidInput(f"failed to read dockerfile: open {names[0]}: no such file or directory", "name it with -f")
-
-
-def _pairs(texts: tuple[str, ...], environ: "os._Environ[str] | dict[str, str]") -> dict[str, str]:
-    """Return NAME=VALUE as a mapping; a NAME alone has its value from `environ`, or is left out."""
-    found: dict[str, str] = {}
-    for text in texts:
-        name, equals, value = text.partition("=")
-        if not name:
-            raise InvalidInput(f"invalid NAME=VALUE: {text!r}")
-        if equals or name in environ:
-            found[name] = value if equals else environ[name]
-    return found

@@ -56,6 +56,16 @@ def test_a_build_of_two_stages_runs(engine: Engine) -> None:
     assert engine.rl("ps", "-aq").stdout == ""
 
 
+def test_a_label_without_a_value_is_empty_and_an_argument_has_it_from_here(engine: Engine) -> None:
+    path = context(engine, "FROM busybox\nARG HOME\nARG NONESUCH=x\nLABEL at=$HOME and=$NONESUCH\n")
+    engine.rl("build", "-q", "-t", "app", "--label", "bare", "--build-arg", "HOME", "--build-arg", "NONESUCH", path)
+    labels = json.loads(engine.rl("inspect", "app").stdout)[0]["Config"]["Labels"]
+    assert (labels["bare"], labels["and"]) == ("", "x")
+    assert labels["at"].startswith("/")
+    for option in ("--label", "--build-arg"):
+        assert "'=x'" in engine.rl("build", option, "=x", path, check=1).stderr
+
+
 def test_a_health_check_is_the_images(engine: Engine) -> None:
     path = context(engine, 'FROM busybox\nHEALTHCHECK CMD false\nHEALTHCHECK --interval=1m30s --retries=2 CMD ["true"]\n')
     engine.rl("build", "-q", "-t", "app", path)
