@@ -74,7 +74,8 @@ def write_image(path: str, scratch: str) -> None:
     _write_project(f"{scratch}/project")
     _run("git", "init", "-q", f"{scratch}/repo")
     _run("cp", "-r", f"{scratch}/tree", f"{scratch}/repo/tree")
-    identity = ("-c", "user.name=bench", "-c", "user.email=bench@example.org")
+    # No gc.auto: it goes on in the background, and takes files away while they are read.
+    identity = ("-c", "user.name=bench", "-c", "user.email=bench@example.org", "-c", "gc.auto=0")
     _run("git", "-C", f"{scratch}/repo", "add", "-A")
     _run("git", "-C", f"{scratch}/repo", *identity, "commit", "-q", "-m", "data")
     _write_package(scratch)
