@@ -2,7 +2,7 @@
 
     the container sends to               reaches
     the gateway                          the host's 127.0.0.1 if that is allowed, else nothing listens there
-    the DNS address, port 53             the host's name servers; other ports: nothing listens there
+    the DNS address                      nothing; its port 53 is a service of the stack's own
     its own address, its subnet          no such host
     0/8, 127/8, 169.254/16, 224/3        nothing: they mean something else on the host than in the container
     anything else                        that address, by the host's routes
@@ -25,18 +25,16 @@ if TYPE_CHECKING:
 REFUSED: Final = "refused"  # nothing listens: RST, or ICMP port unreachable
 NO_HOST: Final = "no host"  # ICMP host unreachable
 SILENCE: Final = "silence"  # dropped
-NAME_SERVER: Final = "name server"
 
 LOOPBACK: Final = "127.0.0.1"
-_DOMAIN: Final = 53
 
 
-def resolve(configuration: Configuration, destination: bytes, port: int) -> str:
+def resolve(configuration: Configuration, destination: bytes) -> str:
     """Return the host's address ("192.0.2.1") that an IPv4 destination stands for, or one of the constants above."""
     if destination == configuration.gateway:
         return LOOPBACK if configuration.allow_host_loopback else REFUSED
     if destination == configuration.dns:
-        return NAME_SERVER if port == _DOMAIN else REFUSED
+        return REFUSED
     first = destination[0]
     if first in (0, 127) or first >= 224 or (first == 169 and destination[1] == 254):
         return SILENCE

@@ -11,6 +11,8 @@ from slirp_net.configuration import Configuration
 from slirp_net.control import Control
 from slirp_net.device import Tap
 from slirp_net.host.dns import PORT, Forwarder
+from slirp_net.host.dns_stream import StreamService
+from slirp_net.host.names import FixedNames
 from slirp_net.host.ping import Pings
 from slirp_net.host.resolv_conf import NameServers
 from slirp_net.host.tcp import Flows
@@ -53,11 +55,12 @@ class Service:
         tap = self._tap = Tap(descriptors[0])
         descriptors.clear()
         loop, arena = self._loop, self._arena
-        name_servers = NameServers()
         self._stack = stack = Stack(configuration, tap, loop)
-        self._flows = Flows(stack, tap, loop, arena, name_servers, _flow_limit())
+        self._flows = Flows(stack, tap, loop, arena, _flow_limit())
         self._datagrams = Datagrams(stack, loop, arena)
-        self._datagrams.services[configuration.dns, PORT] = Forwarder(stack, loop, name_servers)
+        self._forwarder = forwarder = Forwarder(loop, NameServers(), [FixedNames(configuration.names)])
+        self._datagrams.services[configuration.dns, PORT] = forwarder
+        self._flows.services[configuration.dns, PORT] = StreamService(forwarder)
         self._pings = Pings(stack, loop)
         slot = arena.take()
         assert slot is not None
@@ -76,6 +79,7 @@ class Service:
             "tcp": len(self._flows),
             "tcp_refused": self._flows.refused,
             "udp": len(self._datagrams),
+            "dns": len(self._forwarder),
             "slots": self._arena.used,
             "copied": self._arena.copied,
         }

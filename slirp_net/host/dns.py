@@ -1,137 +1,138 @@
-"""The name server that the container sees: it forwards to the host's, and knows the names of the host itself.
+"""The name server that the container sees: it knows the names of the host itself, and forwards all else to the host's servers.
 
-Theory of operation. A query for one of the configured names is answered here, with its IPv4 address, or with no records for other
-types. Any other query goes, byte for byte, to the host's first name server, from a socket of its own with a port of its own
-(RFC 5452, 9.2), and the answer goes back byte for byte; only its identifier is looked at. A server that refuses or does not answer
-for a while is followed by the next; when all have refused, the answer is SERVFAIL, and when they are silent so are we, since the
-container's resolver asks again. Queries by TCP are ordinary connections to the first name server.
+Theory of operation. A query comes by UDP, or by a TCP connection (`dns_stream`). What one of the sources in `names` knows is
+answered here, for addresses and for the names of addresses; else an answer that is still kept (`dns_cache`), or one that comes from
+the host's name servers (`dns_exchange`), goes back byte for byte, but for the identifier and the case of the question, which are
+those of who asked. Who asks what somebody else is waiting for, waits with him: also one who asks again because it takes long. An
+answer larger than the asker takes by UDP is truncated, and he comes back by TCP.
 """
 
 from __future__ import annotations
 
-from _socket import SOCK_DGRAM
-
-from slirp_net.host.outside import open_socket
-from slirp_net.loop import NEVER, READABLE
-from slirp_net.wire import dns
+from slirp_net.host.dns_cache import Cache
+from slirp_net.host.dns_exchange import PORT, Exchange
+from slirp_net.wire import dns, dns_names
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from _socket import socket
-    from typing import Final
+    from collections.abc import Callable
+    from typing import Final, TypeAlias
 
+    from slirp_net.host.names import Names
     from slirp_net.host.resolv_conf import NameServers
     from slirp_net.loop import Loop
-    from slirp_net.stack import Stack
 
-PORT: Final = 53
-_PATIENCE: Final = 3.0  # seconds for each server; less than the five after which resolv.conf(5) has the client ask again
-_MOST: Final = 256  # queries under way
-_LARGEST_ANSWER: Final = 65535
+    Reply: TypeAlias = Callable[[bytes], None]
+
+__all__ = ["PORT", "Forwarder"]
+
+_MOST: Final = 256  # exchanges under way
+_MOST_WAITING: Final = 64  # askers of one of them
+_PENALTY: Final = 30.0  # seconds for which a server that did not answer is asked after the others
+_TRANSFERS: Final = frozenset({dns.IXFR, dns.AXFR})
+_ADDRESS_LENGTH: Final = {dns.A: 4, dns.AAAA: 16}
 
 
 class Forwarder:
-    """Answers what the container asks at `configuration.dns`."""
+    """Answers queries; `names` are the sources of names asked first, in this order."""
 
-    def __init__(self, stack: Stack, loop: Loop, name_servers: NameServers) -> None:
-        self.stack = stack
+    def __init__(self, loop: Loop, name_servers: NameServers, names: list[Names]) -> None:
         self.loop = loop
-        self.queries: dict[Query, None] = {}  # oldest first
+        self.names = names
         self._name_servers = name_servers
+        self._changes = 0
+        self._cache = Cache()
+        self._exchanges: dict[tuple[bytes, bool], Exchange] = {}  # oldest first
+        self._waiting: dict[Exchange, dict[object, tuple[bytes, Reply]]] = {}
+        self._silent: dict[str, float] = {}  # servers, and until when they are asked last
 
-    def on_query(self, payload: memoryview, port: int) -> None:
-        """Take a query from the container's `port` (`udp.Service`)."""
+    def __len__(self) -> int:
+        return len(self._exchanges)
+
+    def on_query(self, payload: bytes | memoryview, asker: object, reply: Reply, *, by_stream: bool = False) -> None:
+        """Take a query and call `reply` with the answer, now or later; `asker` is who asks, as far as it can be told."""
         question = dns.parse_query(payload)
-        if question is None and len(payload) < dns.LENGTH:
+        if question is None:
+            refusal = dns.refusal(payload)
+            if refusal is not None:
+                reply(refusal)
             return
-        if question is not None and question.name in self.stack.configuration.names:
-            addresses = [self.stack.configuration.names[question.name]] if question.kind == dns.A else []
-            self.answer(port, dns.answer(payload, question, addresses))
+        message = self._at_once(payload, question)
+        if message is None:
+            self._forward(bytes(payload), question, asker, reply, by_stream=by_stream)
+        else:
+            reply(_fit(message, payload, question, by_stream=by_stream))
+
+    def on_answer(self, exchange: Exchange, message: bytes) -> None:
+        """Give an answer to all who wait for it (`dns_exchange.Owner`)."""
+        self._cache.put(exchange.question, message, self.loop.now)
+        for asked, reply in self._remove(exchange).values():
+            question = dns.parse_query(asked)
+            assert question is not None
+            reply(_fit(message, asked, question, by_stream=exchange.by_stream))
+
+    def on_silence(self, server: str) -> None:
+        """Ask a server after the others for a while (`dns_exchange.Owner`)."""
+        self._silent[server] = self.loop.now + _PENALTY
+
+    def _at_once(self, payload: bytes | memoryview, question: dns.Question) -> bytes | None:
+        """Return the answer that can be given at once, or None."""
+        if question.kind in _TRANSFERS:  # of many messages
+            return dns.answer(payload, question, [], dns.NOT_IMPLEMENTED)
+        if question.kind_class == dns.INTERNET:
+            known = self._known(question)
+            if known is not None:
+                return dns.answer(payload, question, known)
+        self._name_servers.current()
+        if self._name_servers.changes != self._changes:
+            self._changes = self._name_servers.changes
+            self._cache.clear()
+            self._silent.clear()
+        return self._cache.get(question, self.loop.now)
+
+    def _known(self, question: dns.Question) -> list[bytes] | None:
+        """Return the data of the records that our own names have for a question, perhaps none; None for a name not ours."""
+        length = _ADDRESS_LENGTH.get(question.kind)
+        for source in self.names:
+            addresses = source.addresses(question.name)
+            if addresses is not None:
+                return [address for address in addresses if len(address) == length]
+        address = dns_names.address_of(question.name)
+        if address is not None:
+            for source in self.names:
+                name = source.name_of(address)
+                if name is not None:
+                    return [dns_names.emit(name)] if question.kind == dns.PTR else []
+        return None
+
+    def _forward(self, asked: bytes, question: dns.Question, asker: object, reply: Reply, *, by_stream: bool) -> None:
+        key = (dns.relayed(asked, question, 0)[2:], by_stream)
+        exchange = self._exchanges.get(key)
+        if exchange is not None:
+            waiting = self._waiting[exchange]
+            if len(waiting) < _MOST_WAITING:
+                waiting[asker, asked[:2]] = asked, reply
             return
-        if len(self.queries) >= _MOST:
-            next(iter(self.queries)).close()
-        query = Query(self, bytes(payload), port, self._name_servers.current())
-        self.queries[query] = None
-        query.ask()
+        if len(self._exchanges) >= _MOST:
+            oldest = next(iter(self._exchanges.values()))
+            oldest.close()
+            self._remove(oldest)
+        servers = sorted(self._name_servers.current(), key=self._is_silent)
+        exchange = Exchange(self, asked, question, tuple(servers), by_stream=by_stream)
+        self._exchanges[exchange.key] = exchange
+        self._waiting[exchange] = {(asker, asked[:2]): (asked, reply)}
+        exchange.ask_next()
 
-    def answer(self, port: int, message: bytes) -> None:
-        """Send an answer to the container's `port`."""
-        self.stack.send_udp(self.stack.configuration.dns, PORT, port, memoryview(message))
+    def _remove(self, exchange: Exchange) -> dict[object, tuple[bytes, Reply]]:
+        """Forget an exchange and return who waited for it."""
+        del self._exchanges[exchange.key]
+        return self._waiting.pop(exchange)
+
+    def _is_silent(self, server: str) -> bool:
+        return self._silent.get(server, 0.0) > self.loop.now
 
 
-class Query:
-    """A query under way to one of `servers`."""
-
-    __slots__ = ("_forwarder", "_message", "_port", "_refused", "_servers", "_socket", "alarm", "deadline")
-
-    def __init__(self, forwarder: Forwarder, message: bytes, port: int, servers: tuple[str, ...]) -> None:
-        self.alarm = NEVER
-        self.deadline = NEVER
-        self._forwarder = forwarder
-        self._message = message
-        self._port = port
-        self._servers = servers
-        self._refused = True  # whether all servers so far have refused
-        self._socket: socket | None = None
-
-    def ask(self) -> None:
-        """Ask the next server that takes the query; without any, the query ends."""
-        self._end_socket()
-        while self._servers:
-            server, self._servers = self._servers[0], self._servers[1:]
-            if self._send(server):
-                self.deadline = self._forwarder.loop.now + _PATIENCE
-                self._forwarder.loop.schedule(self)
-                return
-        question = dns.parse_query(memoryview(self._message))
-        if self._refused and question is not None:
-            failure = dns.answer(memoryview(self._message), question, [], dns.SERVER_FAILURE)
-            self._forwarder.answer(self._port, failure)
-        self.close()
-
-    def on_timer(self) -> None:
-        """Go on to the next server: this one did not answer."""
-        self.deadline = NEVER
-        self._refused = False
-        self.ask()
-
-    def close(self) -> None:
-        """End the query."""
-        self.deadline = NEVER
-        self._end_socket()
-        del self._forwarder.queries[self]
-
-    def _send(self, server: str) -> bool:
-        """Send the query to `server` and tell whether that worked."""
-        try:
-            outside = open_socket(server, SOCK_DGRAM)
-        except OSError:  # no descriptors, or no IPv6: as if the server were not there
-            return False
-        try:
-            outside.connect((server, PORT))
-            outside.send(self._message)
-        except OSError:  # not reachable
-            outside.close()
-            return False
-        self._socket = outside
-        self._forwarder.loop.watch(outside.fileno(), READABLE, self._on_events)
-        return True
-
-    def _on_events(self, _events: int) -> None:
-        assert self._socket is not None
-        try:
-            message = self._socket.recv(_LARGEST_ANSWER)
-        except BlockingIOError:
-            return
-        except OSError:  # refused or unreachable: the next one
-            self.ask()
-            return
-        if message[:2] == self._message[:2]:
-            self._forwarder.answer(self._port, message)
-            self.close()
-
-    def _end_socket(self) -> None:
-        if self._socket is not None:
-            self._forwarder.loop.forget(self._socket.fileno())
-            self._socket.close()
-            self._socket = None
+def _fit(message: bytes, asked: bytes | memoryview, question: dns.Question, *, by_stream: bool) -> bytes:
+    """Return an answer as it goes to who `asked`."""
+    message = dns.adapted(message, asked, question.length)
+    return message if by_stream or len(message) <= question.size else dns.truncated(message, question)

@@ -59,8 +59,8 @@ class Flow:
     """A connection and its socket; `key` is its place in the table of flows."""
 
     __slots__ = (
-        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_ending", "_flows", "_frame", "_queue", "_readable", "_reading",
-        "_socket", "_syn", "_writable", "alarm", "connection", "key", "unsettled",
+        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_ending", "_flows", "_frame", "_has_mark", "_queue",
+        "_readable", "_reading", "_socket", "_syn", "_writable", "alarm", "connection", "key", "unsettled",
     )  # fmt: skip
 
     def __init__(self, flows: Flows, key: bytes, connection: Connection, frame: Frame4) -> None:
@@ -83,6 +83,7 @@ class Flow:
         self._readable = False
         self._writable = False
         self._reading = True  # until the socket's end of file
+        self._has_mark = True  # whether the socket knows urgent data
         self._ended = False  # the container has sent its FIN
         connection.keep_alive = KEEP_ALIVE
         self._measure()
@@ -113,6 +114,12 @@ class Flow:
             outside.close()
             self._socket = None
             self.refuse(number)
+
+    def join(self, inside: socket) -> None:
+        """Use a socket that is connected already, to a service of the stack's own."""
+        self._socket = inside
+        self._has_mark = False
+        self._flows.loop.watch(inside.fileno(), ALL_EDGES, self.on_events)
 
     def on_segment(self, fields: tuple[int, ...], segment: memoryview, slot: Slot | None) -> bool:
         """Take a segment of the container's, with its header's fields (`wire.tcp.parse`), and tell whether its slot was kept."""
@@ -343,7 +350,7 @@ class Flow:
     def _is_at_mark(self) -> bool:
         """Tell whether the next byte to read is urgent; the socket never reads past such a byte's beginning in one call."""
         assert self._socket is not None
-        return ioctl(self._socket.fileno(), _SIOCATMARK, _NO) != _NO
+        return self._has_mark and ioctl(self._socket.fileno(), _SIOCATMARK, _NO) != _NO
 
     def _read(self, slot: Slot, most: int) -> int:
         """Read from the socket; returns 0 at its end and -1 when there is nothing, or when an error has ended the flow."""

@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 _LENGTH: Final = 30.0  # seconds without a request after which a ping ends
 _MOST: Final = 128
 _LARGEST: Final = 65535
-_NO_PORT: Final = 0
 _SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 
 
@@ -52,7 +51,7 @@ class Pings:
         if destination in (configuration.gateway, configuration.dns):
             self.stack.send(ipv4.ICMP, destination, icmp.echo(icmp.ECHO_REPLY, identifier, sequence, payload[icmp.LENGTH :]))
             return False
-        address = destinations.resolve(configuration, destination, _NO_PORT)
+        address = destinations.resolve(configuration, destination)
         if address == destinations.NO_HOST:
             self.stack.send_error(icmp.HOST_UNREACHABLE, packet)
         elif address not in destinations.REACHES_NOTHING:

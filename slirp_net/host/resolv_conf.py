@@ -1,6 +1,7 @@
 """The host's name servers: resolv.conf(5), followed as it changes (a VPN, another network).
 
 The file is looked at, by stat(2), whenever somebody asks; so nothing watches it, and a change counts from the next question on.
+That it changed is told as well: what servers of another network have said may be wrong now.
 """
 
 from __future__ import annotations
@@ -20,11 +21,12 @@ _DEFAULT: Final = ("127.0.0.1",)
 
 
 class NameServers:
-    """The addresses that the file names at the moment."""
+    """The addresses that the file names at the moment; `changes` counts how often that was read anew."""
 
     def __init__(self, path: str = PATH) -> None:
         self._path = path
-        self._seen: tuple[int, int, int] | None = None
+        self._seen: tuple[int, ...] | None = ()
+        self.changes = 0
         self._servers: tuple[str, ...] = _DEFAULT
 
     def current(self) -> tuple[str, ...]:
@@ -32,12 +34,13 @@ class NameServers:
         try:
             status = os.stat(self._path)
         except OSError:  # not there or not readable at the moment: as if empty, like the C library
-            self._seen = None
-            return _DEFAULT
-        seen = (status.st_ino, status.st_mtime_ns, status.st_size)
+            seen = None
+        else:
+            seen = (status.st_dev, status.st_ino, status.st_mtime_ns, status.st_ctime_ns, status.st_size)
         if seen != self._seen:
             self._servers = self._read()
             self._seen = seen
+            self.changes += 1
         return self._servers
 
     def _read(self) -> tuple[str, ...]:

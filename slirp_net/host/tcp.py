@@ -18,27 +18,34 @@ from slirp_net.wire.frames import Frame4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
-    from typing import Final
+    from _socket import socket
+    from typing import Final, Protocol
 
     from slirp_net.buffers import Arena, Slot
     from slirp_net.device import Tap
-    from slirp_net.host.resolv_conf import NameServers
     from slirp_net.loop import Loop
     from slirp_net.stack import Stack
+
+    class Service(Protocol):
+        """Takes connections to an address and port of the stack's own."""
+
+        def connect(self) -> socket:
+            """Return a socket that is connected to the service, non-blocking. Raises `OSError`."""
+
 
 _SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 
 
 class Flows:
-    """The table of TCP flows; `most` is how many there may be."""
+    """The table of TCP flows; `most` is how many there may be. `services` are those of the stack's own ends: (address, port)."""
 
-    def __init__(self, stack: Stack, tap: Tap, loop: Loop, arena: Arena, name_servers: NameServers, most: int) -> None:
+    def __init__(self, stack: Stack, tap: Tap, loop: Loop, arena: Arena, most: int) -> None:
         self.stack = stack
         self.tap = tap
         self.loop = loop
         self.arena = arena
         self.refused = 0  # connections not made because of `most`
-        self._name_servers = name_servers
+        self.services: dict[tuple[bytes, int], Service] = {}
         self._most = most
         self._flows: dict[bytes, Flow] = {}
         self._unsettled: list[Flow] = []
@@ -116,9 +123,8 @@ class Flows:
         if flags & (tcp.RST | tcp.ACK | tcp.FIN):
             self._reset(destination, fields, 1)
             return None
-        address = destinations.resolve(self.stack.configuration, destination, port)
-        if address == destinations.NAME_SERVER:
-            address = self._name_servers.current()[0]
+        service = self.services.get((destination, port))
+        address = "" if service is not None else destinations.resolve(self.stack.configuration, destination)
         if address == destinations.REFUSED:
             self._reset(destination, fields, 1)
         elif address == destinations.NO_HOST:
@@ -127,11 +133,11 @@ class Flows:
             options = tcp.parse_options(payload[tcp.LENGTH : length])
             initial = int.from_bytes(os.urandom(4), "big")  # RFC 9293, 3.4.1
             connection = Connection.passive(initial, self.stack.configuration.mss4, sequence, window, options, self.loop.now)
-            self._open(key, connection, destination, fields, address, bytes(packet))
+            self._open(key, connection, destination, fields, service or address, bytes(packet))
         return None
 
     def _open(
-        self, key: bytes, connection: Connection, destination: bytes, fields: tuple[int, ...], address: str, syn: bytes
+        self, key: bytes, connection: Connection, destination: bytes, fields: tuple[int, ...], target: Service | str, syn: bytes
     ) -> None:
         if len(self._flows) >= self._most and not self._evict():
             self.refused += 1  # the container tries again; perhaps there is room then
@@ -139,7 +145,10 @@ class Flows:
         flow = Flow(self, key, connection, self._frame(destination, fields))
         self._flows[key] = flow
         try:
-            flow.connect(address, fields[1], syn)
+            if isinstance(target, str):
+                flow.connect(target, fields[1], syn)
+            else:
+                flow.join(target.connect())
         except OSError as error:
             if error.errno in _SCARCE:
                 del self._flows[key]

@@ -19,6 +19,7 @@ from slirp_net.wire import checksum, icmp, ipv4, udp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final, Protocol
 
     from slirp_net.buffers import Arena, Slot
@@ -28,8 +29,8 @@ if TYPE_CHECKING:
     class Service(Protocol):
         """Answers datagrams to an address and port of the stack's own."""
 
-        def on_query(self, payload: memoryview, port: int) -> None:
-            """Take a datagram that came from the container's `port`."""
+        def on_query(self, payload: memoryview, asker: object, reply: Callable[[bytes], None]) -> None:
+            """Take a datagram; `reply` sends one back to the `asker`, an address and a port in some form."""
 
 
 _UNANSWERED: Final = 30.0  # seconds
@@ -70,9 +71,9 @@ class Datagrams:
             return False
         service = self.services.get((destination, port))
         if service is not None:
-            service.on_query(payload[udp.LENGTH : length], source_port)
+            service.on_query(payload[udp.LENGTH : length], key, self._reply(destination, port, source_port))
             return False
-        address = destinations.resolve(self.stack.configuration, destination, port)
+        address = destinations.resolve(self.stack.configuration, destination)
         if address == destinations.REFUSED:
             self.stack.send_error(icmp.PORT_UNREACHABLE, packet, source=destination)
         elif address == destinations.NO_HOST:
@@ -80,6 +81,9 @@ class Datagrams:
         elif address != destinations.SILENCE:
             self._open(key, destination, source_port, port, address, payload[udp.LENGTH : length])
         return False
+
+    def _reply(self, source: bytes, source_port: int, port: int) -> Callable[[bytes], None]:
+        return lambda message: self.stack.send_udp(source, source_port, port, memoryview(message))
 
     def remove(self, flow: UdpFlow) -> None:
         """Forget a flow that is closed."""

@@ -228,32 +228,6 @@ def test_the_names_of_the_host_are_answered_here(plain: Container, name: str, ki
     assert plain.run(lambda: resolve(name, kind)) == (0, expected)
 
 
-def test_a_query_by_tcp_reaches_the_name_server(on_host: tuple[Host, Container]) -> None:
-    host, container = on_host
-    reading, writing = os.pipe()
-
-    def serve() -> bytes:
-        with socket.create_server(("127.0.0.53", 53)) as server:
-            os.write(writing, b"r")
-            connection, _ = server.accept()
-            with connection:
-                query = connection.recv(100)
-                connection.sendall(query[::-1])
-        return query
-
-    def ask() -> bytes:
-        with socket.create_connection((DNS, 53), timeout=10) as sock:
-            sock.sendall(b"\0\5query")
-            return sock.recv(100)
-
-    server = host.begin(serve)
-    os.close(writing)
-    with open(reading, "rb") as pipe:
-        assert pipe.read(1) == b"r"
-    assert container.run(ask) == b"yreuq\5\0"
-    assert server.result() == b"\0\5query"
-
-
 @pytest.mark.parametrize("size", [0, 56, 1400, 3000])
 def test_the_outside_answers_pings_where_the_host_may_ping(on_host: tuple[Host, Container], size: int) -> None:
     _, container = on_host

@@ -18,36 +18,35 @@ FIELDS = {
 
 
 @pytest.mark.parametrize(
-    ("address", "port", "expected"),
+    ("address", "expected"),
     [
-        ("10.0.2.2", 80, "127.0.0.1"),
-        ("10.0.2.3", 53, destinations.NAME_SERVER),
-        ("10.0.2.3", 80, destinations.REFUSED),
-        ("10.0.2.77", 80, destinations.NO_HOST),
-        ("10.0.2.100", 80, destinations.NO_HOST),
-        ("10.0.2.255", 80, destinations.NO_HOST),
-        ("10.0.3.1", 80, "10.0.3.1"),
-        ("192.0.2.1", 80, "192.0.2.1"),
-        ("0.0.0.0", 80, destinations.SILENCE),
-        ("0.1.2.3", 80, destinations.SILENCE),
-        ("127.0.0.1", 80, destinations.SILENCE),
-        ("127.255.255.254", 80, destinations.SILENCE),
-        ("126.255.255.255", 80, "126.255.255.255"),
-        ("128.0.0.0", 80, "128.0.0.0"),
-        ("169.254.169.254", 80, destinations.SILENCE),
-        ("169.253.1.1", 80, "169.253.1.1"),
-        ("223.255.255.255", 80, "223.255.255.255"),
-        ("224.0.0.1", 80, destinations.SILENCE),
-        ("255.255.255.255", 80, destinations.SILENCE),
+        ("10.0.2.2", "127.0.0.1"),
+        ("10.0.2.3", destinations.REFUSED),
+        ("10.0.2.77", destinations.NO_HOST),
+        ("10.0.2.100", destinations.NO_HOST),
+        ("10.0.2.255", destinations.NO_HOST),
+        ("10.0.3.1", "10.0.3.1"),
+        ("192.0.2.1", "192.0.2.1"),
+        ("0.0.0.0", destinations.SILENCE),
+        ("0.1.2.3", destinations.SILENCE),
+        ("127.0.0.1", destinations.SILENCE),
+        ("127.255.255.254", destinations.SILENCE),
+        ("126.255.255.255", "126.255.255.255"),
+        ("128.0.0.0", "128.0.0.0"),
+        ("169.254.169.254", destinations.SILENCE),
+        ("169.253.1.1", "169.253.1.1"),
+        ("223.255.255.255", "223.255.255.255"),
+        ("224.0.0.1", destinations.SILENCE),
+        ("255.255.255.255", destinations.SILENCE),
     ],
 )
-def test_a_destination_stands_for_what_the_table_says(address: str, port: int, expected: str) -> None:
-    assert destinations.resolve(Configuration(FIELDS), parse_ipv4(address), port) == expected
+def test_a_destination_stands_for_what_the_table_says(address: str, expected: str) -> None:
+    assert destinations.resolve(Configuration(FIELDS), parse_ipv4(address)) == expected
 
 
 def test_the_hosts_loopback_is_closed_by_default() -> None:
     fields = {name: value for name, value in FIELDS.items() if name != "allow_host_loopback"}
-    assert destinations.resolve(Configuration(fields), parse_ipv4("10.0.2.2"), 80) == destinations.REFUSED
+    assert destinations.resolve(Configuration(fields), parse_ipv4("10.0.2.2")) == destinations.REFUSED
 
 
 def test_a_description_is_read() -> None:
