@@ -1,7 +1,7 @@
 """Where a container may send to, and what of the host stands behind it.
 
     the container sends to               reaches
-    the gateway                          the host's 127.0.0.1 if that is allowed, else nothing listens there
+    the gateway                          the host's 127.0.0.1 if that is allowed, else the host's own address, as others reach it
     the DNS address                      nothing; its port 53 is a service of the stack's own
     its own address, its subnet          no such host
     0/8, 127/8, 169.254/16, 224/3        nothing: they mean something else on the host than in the container
@@ -14,6 +14,8 @@ the host's loopback.
 from __future__ import annotations
 
 from _socket import inet_ntoa
+
+from slirp_net.host import own_address
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -32,7 +34,7 @@ LOOPBACK: Final = "127.0.0.1"
 def resolve(configuration: Configuration, destination: bytes) -> str:
     """Return the host's address ("192.0.2.1") that an IPv4 destination stands for, or one of the constants above."""
     if destination == configuration.gateway:
-        return LOOPBACK if configuration.allow_host_loopback else REFUSED
+        return LOOPBACK if configuration.allow_host_loopback else own_address.find() or REFUSED
     if destination == configuration.dns:
         return REFUSED
     first = destination[0]

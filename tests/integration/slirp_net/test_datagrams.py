@@ -5,7 +5,7 @@ import os
 import socket
 import struct
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -118,24 +118,6 @@ def test_a_crowd_of_datagram_flows_is_bounded(plain: Container) -> None:
     plain.run(crowd)
     assert plain.request("stats")["udp"] <= 1024
     assert plain.run(lambda: ping(GATEWAY))[0] == ECHO_REPLY
-
-
-@pytest.fixture
-def resolv_conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("host")
-    path = folder / "resolv.conf"
-    path.write_text("nameserver 127.0.0.53\n")
-    for one in (folder, *list(folder.parents)[:-1]):
-        if one.stat().st_mode & 0o5 != 0o5:  # pytest's own folders; what lies above them is open
-            one.chmod(one.stat().st_mode | 0o755)
-    return path
-
-
-@pytest.fixture
-def on_host(resolv_conf: Path) -> Iterator[tuple[Host, Container]]:
-    with Host(str(resolv_conf)) as host, Container() as made:
-        made.start(host.place)
-        yield host, made
 
 
 def name_server(host: Host, *addresses: str, queries: int = 1, silent: str = "") -> Inside:

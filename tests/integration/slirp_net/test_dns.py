@@ -3,40 +3,18 @@
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from tests.integration.slirp_net.container import DNS, GATEWAY, Container, become_unprivileged
+from tests.integration.slirp_net.container import DNS, GATEWAY, Container
 from tests.integration.slirp_net.outside import PUBLIC, Host
 from tests.support.name_server import NameServer
 
 
-@pytest.fixture
-def resolv_conf(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("host")
-    path = folder / "resolv.conf"
-    path.write_text("nameserver 127.0.0.53\n")
-    for one in (folder, *list(folder.parents)[:-1]):
-        if one.stat().st_mode & 0o5 != 0o5:  # pytest's own folders; what lies above them is open
-            one.chmod(one.stat().st_mode | 0o755)
-    return path
-
-
-@pytest.fixture
-def on_host(resolv_conf: Path) -> Iterator[tuple[Host, Container]]:
-    with Host(str(resolv_conf)) as host, Container() as made:
-        made.start(host.place)
-        yield host, made
-
-
-def on(host: Host) -> Callable[[], None]:
-    def place() -> None:
-        become_unprivileged()
-        host.place()
-
-    return place
+def on(host: Host) -> list[str]:
+    return ["nsenter", "--target", str(host.init), "--user", "--mount", "--net"]
 
 
 @pytest.fixture
