@@ -1,13 +1,9 @@
 """Times and durations as Docker reads and writes them, without `datetime`, which costs `rl ps` 2 ms."""
 
 import time
-from typing import Final
 
+from rootless.durations import NANOSECONDS, go_duration
 from rootless.errors import InvalidInput
-
-NANOSECONDS: Final = 10**9
-
-_UNITS: Final = {"h": 3600 * NANOSECONDS, "m": 60 * NANOSECONDS, "s": NANOSECONDS, "ms": 10**6, "us": 1000, "µs": 1000, "ns": 1}
 
 
 def human_duration(seconds: float) -> str:
@@ -57,7 +53,7 @@ def parse_since(text: str, now: int) -> int:
     Taken are RFC 3339, the same without zone (local time), seconds or time, seconds since the epoch, and a Go duration such
     as `1h30m`, which is so long ago. Raises `InvalidInput`.
     """
-    duration = _go_duration(text)
+    duration = go_duration(text)
     if duration is not None:
         return now - duration
     whole, _, fraction = text.partition(".")
@@ -78,7 +74,7 @@ def parse_since(text: str, now: int) -> int:
 
 def parse_duration(text: str, option: str) -> int:
     """Return the nanoseconds of a Go duration such as 1m30s. Raises `InvalidInput` naming the option."""
-    duration = 0 if text == "0" else _go_duration(text)
+    duration = 0 if text == "0" else go_duration(text)
     if duration is None:
         raise InvalidInput(f'invalid argument "{text}" for {option}: not a duration', "give a time such as 30s or 1m30s")
     return duration
@@ -126,21 +122,3 @@ def _number(digits: str, size: int) -> int:
     if len(digits) != size or not (digits.isascii() and digits.isdigit()):
         raise ValueError(digits)
     return int(digits)
-
-
-def _go_duration(text: str) -> int | None:
-    """Return a Go duration (`1.5h`, `-2m30s`) in nanoseconds, or None where the text is none."""
-    sign, rest = (-1, text[1:]) if text.startswith("-") else (1, text)
-    if not rest or not rest[-1].isalpha():
-        return None
-    total = 0.0
-    while rest:
-        digits = rest[: len(rest) - len(rest.lstrip("0123456789."))]
-        rest = rest[len(digits) :]
-        unit = rest[: len(rest) - len(rest.lstrip("hmsnuµ"))]
-        rest = rest[len(unit) :]
-        try:
-            total += float(digits) * _UNITS[unit]
-        except (ValueError, KeyError):
-            return None
-    return sign * int(total)

@@ -5,8 +5,9 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from typing import Final
 
-from cli.durations import NANOSECONDS, parse_rfc3339, parse_since
+from cli.durations import parse_rfc3339, parse_since
 from cli.image_rows import ImageName
+from rootless.durations import NANOSECONDS
 from rootless.errors import InvalidInput, NoSuchObject
 from rootless.images.listing import ListedImage, labels_of
 from rootless.images.store import ImageStore

@@ -22,6 +22,6 @@ def command() -> None:
     emit(f"{'ID':<12}  {'SIZE':>10}  LAST USED")
     for step in steps:
         used = time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(step.used))
-        emit(f"{step.key[:12]}  {human_size(step.layer.blob.size, 4):>10}  {used}")
-    total = sum({step.layer.blob.digest: step.layer.blob.size for step in steps}.values())
+        emit(f"{step.key[:12]}  {human_size(step.layer.blob.size if step.layer else 0, 4):>10}  {used}")
+    total = sum({step.layer.blob.digest: step.layer.blob.size for step in steps if step.layer}.values())
     emit(f"Total: {human_size(total, 4)}")

@@ -8,11 +8,12 @@ from typing import Any, Final
 
 import click
 
-from cli.durations import NANOSECONDS, parse_since
+from cli.durations import parse_since
 from cli.event_filters import EventFilters
 from cli.event_reader import Event, EventReader
 from cli.tables import emit, for_output
 from cli.verb import Verb
+from rootless.durations import NANOSECONDS
 from rootless.events import folder_of
 from rootless.locations import from_environment
 

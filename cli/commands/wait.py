@@ -32,8 +32,9 @@ def command(*, containers: tuple[str, ...], conditions: tuple[str, ...], interva
     def _wait(name: str) -> int:
         if not conditions:
             return lifecycle.wait(locations, name)
-        from cli.durations import NANOSECONDS, parse_duration  # with the option only
+        from cli.durations import parse_duration  # with the option only
         from rootless.containers import waiting
+        from rootless.durations import NANOSECONDS
 
         seconds = parse_duration(interval.lower(), "--interval") / NANOSECONDS
         if seconds <= 0:

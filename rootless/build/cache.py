@@ -1,6 +1,7 @@
 """The build cache: which layer a step made of which state, for all builds of the user.
 
-    build-cache/KEY.json     the layer of one step: {"digest", "size", "mediaType", "diffID", "keys", "bytes"}
+    build-cache/KEY.json     the layer of one step: {"digest", "size", "mediaType", "diffID", "keys", "bytes"}; or {} of one
+                             that changed nothing
 
 KEY is a SHA-256 over what the step depends on: the diff IDs below, the instruction with the values of its variables, and the
 content of what it copies (names, modes, data; no times). A record does not keep its layer: that goes with the images that have
@@ -12,24 +13,24 @@ import hashlib
 import json
 import os
 from collections.abc import Iterator
-from typing import IO, Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
+from rootless.containers.copying.extraction import Members
 from rootless.images import additions, layers
 from rootless.images.layout import Layout, replace_file
 from rootless.images.manifest import Blob
 from rootless.images.new_image import StoredLayer
 from rootless.images.sweep import remove_postponed, size_of_layers
-from rootless.images.tar import TarReader
 from rootless.locations import Locations
 
 _SUFFIX: Final = ".json"
 
 
 class CachedStep(NamedTuple):
-    """One record: its key, the layer that it names, and the seconds since the epoch when it was last used."""
+    """One record: its key, the layer that it names (None: it changed nothing), when it was last used (seconds since 1970)."""
 
     key: str
-    layer: StoredLayer
+    layer: StoredLayer | None
     used: float
 
 
@@ -42,8 +43,8 @@ class StepCache:
         self._layout = Layout(locations)
         self._reads = reads
 
-    def find(self, key: str) -> StoredLayer | None:
-        """Return the layer of a step, if it is there; the caller is in `additions.adding`, which keeps it."""
+    def find(self, key: str) -> CachedStep | None:
+        """Return a step, if its layer is there; the caller is in `additions.adding`, which keeps it."""
         found = self._read(key) if self._reads else None
         if found is None or not self._is_whole(found):
             return None
@@ -51,28 +52,35 @@ class StepCache:
             os.utime(self._path(key))
         return found
 
-    def note(self, key: str, layer: StoredLayer) -> None:
-        """Note the layer of a step."""
+    def note(self, key: str, layer: StoredLayer | None) -> None:
+        """Note the layer of a step; None for one that changed nothing."""
         os.makedirs(self._folder, 0o700, exist_ok=True)
-        blob = layer.blob
-        record = {"digest": blob.digest, "size": blob.size, "mediaType": blob.media_type, "diffID": layer.diff_id}
-        replace_file(self._path(key), json.dumps({**record, "keys": layer.keys, "bytes": layer.size}).encode())
+        record: dict[str, Any] = {}
+        if layer is not None:
+            blob = layer.blob
+            record = {"digest": blob.digest, "size": blob.size, "mediaType": blob.media_type, "diffID": layer.diff_id}
+            record.update(keys=layer.keys, bytes=layer.size)
+        replace_file(self._path(key), json.dumps(record).encode())
+
+    def skipping(self, skips: bool) -> "StepCache":
+        """Return the same cache, which with `skips` is not read."""
+        return StepCache(self._locations, reads=self._reads and not skips)
 
     def list(self) -> Iterator[CachedStep]:
         """Yield all records whose layers are there."""
         for key, used in self._names():
-            layer = self._read(key)
-            if layer is not None and self._is_whole(layer):
-                yield CachedStep(key, layer, used)
+            step = self._read(key)
+            if step is not None and self._is_whole(step):
+                yield step._replace(used=used)
 
     def prune(self) -> int:
         """Remove all records, and the layers that only they name; returns the bytes of these. The caller is single-threaded."""
         blobs, keys = set(), set()
         for key, _used in list(self._names()):
-            layer = self._read(key)
-            if layer is not None and self._is_whole(layer):
-                blobs.add(layer.blob.digest)
-                keys.add(layer.keys[-1])
+            step = self._read(key)
+            if step is not None and step.layer is not None and self._is_whole(step):
+                blobs.add(step.layer.blob.digest)
+                keys.add(step.layer.keys[-1])
             with contextlib.suppress(FileNotFoundError):  # another command prunes, too
                 os.unlink(self._path(key))
         before = size_of_layers(self._locations, sorted(keys))
@@ -88,16 +96,21 @@ class StepCache:
                 if entry.name.endswith(_SUFFIX):
                     yield entry.name.removesuffix(_SUFFIX), entry.stat().st_mtime
 
-    def _read(self, key: str) -> StoredLayer | None:
+    def _read(self, key: str) -> CachedStep | None:
         try:
             with open(self._path(key), "rb") as file:
                 record: dict[str, Any] = json.load(file)
+            if record == {}:
+                return CachedStep(key, None, 0)
             blob = Blob(record["digest"], record["size"], record["mediaType"])
-            return StoredLayer(blob, record["diffID"], tuple(record["keys"]), record["bytes"], ())
+            return CachedStep(key, StoredLayer(blob, record["diffID"], tuple(record["keys"]), record["bytes"], ()), 0)
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or damaged: the step is made anew
             return None
 
-    def _is_whole(self, layer: StoredLayer) -> bool:
+    def _is_whole(self, step: CachedStep) -> bool:
+        layer = step.layer
+        if layer is None:
+            return True
         there = self._layout.has_blob(layer.blob.digest, layer.blob.size)
         return there and all(layers.is_unpacked(self._locations, key) for key in layer.keys)
 
@@ -110,15 +123,12 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def content_of(file: IO[bytes]) -> str:
-    """Return a digest of a tar's members, without their owners and times; leaves the file at its beginning."""
-    file.seek(0)
-    reader = TarReader(iter(lambda: file.read(1 << 20), b""))
+def content_of(members: Members) -> str:
+    """Return a digest of what is to be copied: names, kinds, modes, data; no owners and times."""
     summed = hashlib.sha256()
-    for member in reader:
+    for member in members:
         known = (member.name, member.kind, member.mode, member.size, member.link, sorted(member.xattrs.items()), member.pieces)
         summed.update(repr(known).encode())
-        for block in reader.content():
+        for block in members.content():
             summed.update(block)
-    file.seek(0)
     return summed.hexdigest()

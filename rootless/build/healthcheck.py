@@ -1,16 +1,14 @@
 """HEALTHCHECK: the object `Healthcheck` of an image's config (docs.docker.com/reference/dockerfile, "HEALTHCHECK")."""
 
-import re
 from collections.abc import Mapping
 from typing import Any, Final
 
+from rootless.durations import go_duration
 from rootless.errors import InvalidInput
 
 _TIMES: Final = {"interval": "Interval", "timeout": "Timeout", "start-period": "StartPeriod", "start-interval": "StartInterval"}
-_NANOSECONDS: Final = {"ns": 1, "us": 1_000, "ms": 1_000_000, "s": 10**9, "m": 60 * 10**9, "h": 3600 * 10**9}
-_PART: Final = re.compile(r"(\d+(?:\.\d+)?)(ns|us|ms|s|m|h)")
-_LONGEST: Final = 40  # characters of a duration
-FLAGS: Final = frozenset({*_TIMES, "retries"})
+_SHORTEST: Final = 10**6  # nanoseconds
+_LONGEST: Final = 9  # digits of a number
 
 
 def parse(text: str, flags: Mapping[str, str], words: list[str]) -> dict[str, Any]:
@@ -36,7 +34,9 @@ def parse(text: str, flags: Mapping[str, str], words: list[str]) -> dict[str, An
 
 def _duration(flag: str, text: str) -> int:
     """Return a duration of Go's (`1m30s`) in nanoseconds."""
-    parts = _PART.findall(text)
-    if "".join(number + unit for number, unit in parts) != text or not text or len(text) > _LONGEST:
+    found = 0 if text == "0" else go_duration(text)
+    if found is None or found < 0:
         raise InvalidInput(f"invalid duration of --{flag}: {text!r:.100}", "write it as 30s or 1m30s")
-    return sum(int(float(number) * _NANOSECONDS[unit]) for number, unit in parts)
+    if 0 < found < _SHORTEST:
+        raise InvalidInput(f"duration of --{flag} cannot be less than 1ms: {text!r:.100}")
+    return found

@@ -21,7 +21,7 @@ from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
 from rootless.storage.merged_tree import MergedTree
 from rootless.storage.node_tar import NodeTar
-from rootless.storage.upper_changes import DELETED, Changes
+from rootless.storage.upper_changes import DELETED, ENTERED, Changes
 
 _LEVEL: Final = 1  # of compression: a fifth of the time of the default
 _GZIP: Final = 31  # zlib.h, deflateInit2: a gzip header, the largest window
@@ -71,20 +71,23 @@ def commit(locations: Locations, name: str, image_name: str | None, options: Com
         return store.added(new)
 
 
-def write_layer(trees: RootTrees, output: int) -> None:
-    """Write the layer's tar, compressed, to the file `output`; runs in the parent namespace."""
+def write_layer(trees: RootTrees, output: int) -> bool:
+    """Write the layer's tar, compressed, to the file `output`; runs in the parent namespace. Tells whether anything was changed."""
     sync_root(trees.late)
     compressor = isal_zlib.compressobj(_LEVEL, wbits=_GZIP)
     with MergedTree([trees.upper, *trees.layers]) as tree:
         archive = NodeTar(tree, lambda data: write_all(output, compressor.compress(data)))
-        _write_changes(tree, archive, whole_copy=trees.whole_copy)
+        is_changed = _write_changes(tree, archive, whole_copy=trees.whole_copy)
     write_all(output, compressor.flush())
+    return is_changed
 
 
-def _write_changes(tree: MergedTree, archive: NodeTar, *, whole_copy: bool) -> None:
+def _write_changes(tree: MergedTree, archive: NodeTar, *, whole_copy: bool) -> bool:
     root = next(tree.walk())
     archive.add(root)
+    is_changed = False
     for change in Changes(tree, whole_copy=whole_copy).walk():
+        is_changed = is_changed or change.kind != ENTERED
         if change.kind == DELETED:
             archive.white_out(change.path)
             continue
@@ -93,6 +96,7 @@ def _write_changes(tree: MergedTree, archive: NodeTar, *, whole_copy: bool) -> N
         if change.replaces:
             archive.make_opaque(change.path)
     archive.finish()
+    return is_changed
 
 
 def _settings(document: Document) -> dict[str, Any]:

@@ -28,6 +28,11 @@ def expand_words(word: str, lookup: Lookup, escape: str = "\\") -> list[str]:
     return Lexer(lookup, escape).run(word)[1]
 
 
+def expand_document(text: str, lookup: Lookup) -> str:
+    """Return a here-document with its variables replaced; only a backslash escapes there. Raises `ExpansionError`."""
+    return Lexer(lookup, no_quotes=True).run(text)[0]
+
+
 class _Words:
     """Collects a text's words: letters of quotes join, other white space divides."""
 
@@ -54,7 +59,10 @@ class _Words:
 
 
 class Lexer:
-    """Reads one word after another; `raw_quotes` and `raw_escapes` keep those, `skip_unset` leaves unset variables as they are."""
+    """Reads one word after another; `raw_quotes` and `raw_escapes` keep those, `skip_unset` leaves unset variables as they are.
+
+    With `no_quotes` quotes are letters like others, as in here-documents.
+    """
 
     def __init__(
         self,
@@ -64,12 +72,14 @@ class Lexer:
         raw_quotes: bool = False,
         raw_escapes: bool = False,
         skip_unset: bool = False,
+        no_quotes: bool = False,
     ) -> None:
         self.lookup = lookup
         self.escape = escape
         self.raw_quotes = raw_quotes
         self.raw_escapes = raw_escapes
         self.skip_unset = skip_unset
+        self.quotes = "" if no_quotes else "'\""
         self.text = ""
         self.at = 0
         self.depth = 0
@@ -117,7 +127,7 @@ class Lexer:
         if letter == "$":
             found = self._dollar()
             words.add(found)
-        elif letter in "'\"":
+        elif letter in self.quotes:
             found = self._single_quoted() if letter == "'" else self._double_quoted()
             words.add_raw(found)
         elif letter == "<":

@@ -10,7 +10,7 @@ import functools
 import os
 import stat
 from collections.abc import Callable, Iterable, Iterator
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from rootless.containers.copying.places import Place, find
 from rootless.containers.copying.tree import TOP
@@ -23,6 +23,16 @@ _FOLDER: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE: Final = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC
 _IN_PLACE: Final = os.O_WRONLY | os.O_TRUNC | os.O_CLOEXEC | os.O_NONBLOCK
 _REFUSED: Final = frozenset({errno.EPERM, errno.EOPNOTSUPP, errno.EINVAL})
+
+
+class Members(Protocol):
+    """The members of a tar, or what is like one; between two members `content` yields the bytes of the first."""
+
+    def __iter__(self) -> Iterator[Member]:
+        """Yield the members in order."""
+
+    def content(self) -> Iterator[memoryview]:
+        """Yield the stored bytes of the current member."""
 
 
 class Owner(NamedTuple):
@@ -67,9 +77,20 @@ def extract_archive(place: Place, blocks: Iterable[bytes], owner: Owner, *, with
 
     Raises as `extract_copy`, and `CorruptImage` for a malformed one.
     """
-    reader = TarReader(blocks)
+    extract_members(place, TarReader(blocks), owner, with_top=with_top)
+
+
+def extract_members(
+    place: Place,
+    reader: Members,
+    owner: Owner,
+    *,
+    with_top: bool = False,
+    path_of: Callable[[bytes], bytes] = normalised,
+) -> None:
+    """Write members into the folder at a place, each at the path that `path_of` gives it; otherwise as `extract_archive`."""
     folder = _open_folder(place)
-    writer = _Writer(reader, _Target(folder, b""), place, owner, normalised)
+    writer = _Writer(reader, _Target(folder, b""), place, owner, path_of)
     writer.with_top = with_top
     try:
         for member in reader:
@@ -119,7 +140,7 @@ class _Writer:
     """Makes the members' files below one open folder."""
 
     def __init__(
-        self, reader: TarReader, target: _Target, place: Place, owner: Owner, path_of: Callable[[bytes], bytes]
+        self, reader: Members, target: _Target, place: Place, owner: Owner, path_of: Callable[[bytes], bytes]
     ) -> None:
         """`path_of` tells from a member's name the path below the target, its components joined by single slashes."""
         self.target = target

@@ -40,8 +40,8 @@ from rootless.storage.root_filesystem import RootFilesystem
 _TIDYING_SECONDS: Final = 5.0
 _ROOT: Final = os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC
 
-Copy = Callable[[int], None]
-"""What is done with a container's open root."""
+Copy = Callable[[int], Any]
+"""What is done with a container's open root; returns what JSON can carry."""
 
 
 class _Stopped(NamedTuple):
@@ -54,8 +54,8 @@ class _Stopped(NamedTuple):
 
 
 @contextlib.contextmanager
-def started_copy(locations: Locations, name: str, copy: Copy) -> Iterator[Callable[[], None]]:
-    """Start a worker that calls `copy` with the open root of a container; yield what waits for its end and raises its error.
+def started_copy(locations: Locations, name: str, copy: Copy) -> Iterator[Callable[[], Any]]:
+    """Start a worker that calls `copy` with a container's open root; yield what waits for its end and returns its result.
 
     The worker has all descriptors of ours that are open now. Raises `NoSuchObject`, `InUse`, `NodeLacks`, `OSError`.
     """
@@ -84,7 +84,7 @@ def _entry(document: Document) -> list[int]:
     return entry
 
 
-def _copy_running(entry: ProcessId, copy: Copy) -> None:
+def _copy_running(entry: ProcessId, copy: Copy) -> Any:
     """Join the user namespace of a running container, as its root, and copy."""
     pidfd = open_pidfd(entry)
     if pidfd is None:
@@ -98,10 +98,10 @@ def _copy_running(entry: ProcessId, copy: Copy) -> None:
         raise InUse("the container has ended meanwhile", "try again") from None
     if not is_alive(entry):  # else the PID was its own until now, and the root is the container's
         raise InUse("the container has ended meanwhile", "try again")
-    copy(root)
+    return copy(root)
 
 
-def _copy_stopped(stopped: _Stopped, sync: socket | None, ends: Sequence[int], copy: Copy) -> None:
+def _copy_stopped(stopped: _Stopped, sync: socket | None, ends: Sequence[int], copy: Copy) -> Any:
     """Mount the root of a container that does not run, in a mount namespace of our own, and copy.
 
     `ends` are M's of its sockets. While we had them, too, M's death would go unnoticed: by the server, which ends then, and by the
@@ -122,7 +122,7 @@ def _copy_stopped(stopped: _Stopped, sync: socket | None, ends: Sequence[int], c
     mounting.bind_all(root, stopped.binds)
     # Opened again: what is mounted upon the root's folders is seen from there only.
     os.close(root)
-    copy(os.open(stopped.root.mount_point, _ROOT))
+    return copy(os.open(stopped.root.mount_point, _ROOT))
 
 
 def _stopped(locations: Locations, document: Document) -> _Stopped:

@@ -66,7 +66,7 @@ class _Walk:
         while pending:
             path = pending.pop()
             try:
-                folder = _open_beneath(start, path)
+                folder = open_beneath(start, path)
             except OSError as error:
                 if error.errno in _VANISHED:
                     continue
@@ -96,7 +96,7 @@ class _Walk:
         if kind is not None:
             is_device = kind in (tar.CHARACTER, tar.BLOCK_DEVICE)
             device = (os.major(status.st_rdev), os.minor(status.st_rdev)) if is_device else (0, 0)
-            self._archive.add(_member(path, kind, status, {})._replace(link=link, device=device))
+            self._archive.add(member_of(path, kind, status, {})._replace(link=link, device=device))
         return kind
 
     def _write_content(self, folder: int, name: bytes, path: bytes, status: os.stat_result) -> bytes:
@@ -104,7 +104,7 @@ class _Walk:
         has_names = stat.S_ISREG(status.st_mode) and status.st_nlink > 1
         first = self._first_names.get((status.st_dev, status.st_ino)) if has_names else None
         if first is not None:
-            self._archive.add(_member(path, tar.HARD_LINK, status, {})._replace(link=first, size=0))
+            self._archive.add(member_of(path, tar.HARD_LINK, status, {})._replace(link=first, size=0))
             return tar.HARD_LINK
         descriptor = os.open(name, _OPEN, dir_fd=folder)
         try:
@@ -118,10 +118,10 @@ class _Walk:
     def _write_open(self, descriptor: int, path: bytes) -> None:
         status = os.fstat(descriptor)
         kind = tar.kind_of(status.st_mode) or tar.REGULAR
-        self._archive.add(_member(path, kind, status, _xattrs(descriptor)), _content(descriptor, status.st_size))
+        self._archive.add(member_of(path, kind, status, copied_xattrs(descriptor)), file_content(descriptor, status.st_size))
 
 
-def _open_beneath(start: int, path: bytes) -> int:
+def open_beneath(start: int, path: bytes) -> int:
     """Open a folder below `start`, one component at a time, so that no link leads away and no path is too long."""
     current = os.dup(start)
     for component in path.split(b"/") if path else ():
@@ -133,7 +133,8 @@ def _open_beneath(start: int, path: bytes) -> int:
     return current
 
 
-def _member(path: bytes, kind: bytes, status: os.stat_result, xattrs: dict[bytes, bytes]) -> Member:
+def member_of(path: bytes, kind: bytes, status: os.stat_result, xattrs: dict[bytes, bytes]) -> Member:
+    """Return the member that a file becomes; of a link or device its target is missing."""
     return Member(
         name=path + b"/" if kind == tar.DIRECTORY else path,
         kind=kind,
@@ -149,7 +150,8 @@ def _member(path: bytes, kind: bytes, status: os.stat_result, xattrs: dict[bytes
     )
 
 
-def _xattrs(descriptor: int) -> dict[bytes, bytes]:
+def copied_xattrs(descriptor: int) -> dict[bytes, bytes]:
+    """Return the extended attributes of an open file that a copy has, too."""
     found = {}
     try:
         for name in os.listxattr(descriptor):
@@ -161,7 +163,7 @@ def _xattrs(descriptor: int) -> dict[bytes, bytes]:
     return found
 
 
-def _content(descriptor: int, size: int) -> Iterator[bytes]:
+def file_content(descriptor: int, size: int) -> Iterator[bytes]:
     """Yield exactly `size` bytes: somebody may make a file longer or shorter than its header says."""
     while size:
         block = os.read(descriptor, min(size, _BLOCK)) or bytes(min(size, _BLOCK))

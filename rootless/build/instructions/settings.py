@@ -1,0 +1,91 @@
+"""The instructions that change an image's config and make no files: ENV, LABEL, CMD, USER and their like; and ARG."""
+
+from collections.abc import Callable
+from typing import Final
+
+from rootless.build import healthcheck
+from rootless.build.reader import Instruction
+from rootless.build.stage_builder import StageBuilder
+from rootless.images.changes import apply_changes
+
+_SHELL: Final = ["/bin/sh", "-c"]
+
+
+def shell_of(builder: StageBuilder) -> list[str]:
+    """Return the words that the shell form of a command begins with."""
+    return list(builder.stage.settings.get("Shell") or _SHELL)
+
+
+def _pairs(builder: StageBuilder, instruction: Instruction) -> dict[str, str]:
+    """Return what ENV or LABEL sets; its arguments are three a pair. All of them see the variables as they were before."""
+    keys, values = instruction.arguments[::3], instruction.arguments[1::3]
+    scope = builder.scope
+    return {
+        instruction.expand(key, scope): instruction.expand(value, scope) for key, value in zip(keys, values, strict=True)
+    }
+
+
+def _env(builder: StageBuilder, instruction: Instruction) -> None:
+    merged = {**builder.stage.environment, **_pairs(builder, instruction)}
+    builder.stage.settings["Env"] = [f"{name}={value}" for name, value in merged.items()]
+
+
+def _label(builder: StageBuilder, instruction: Instruction) -> None:
+    settings = builder.stage.settings
+    settings["Labels"] = {**(settings.get("Labels") or {}), **_pairs(builder, instruction)}
+
+
+def _command(builder: StageBuilder, instruction: Instruction) -> None:
+    words = instruction.words if instruction.is_json else [*shell_of(builder), instruction.text]
+    settings = builder.stage.settings
+    if instruction.name == "CMD":
+        settings["Cmd"] = words
+        builder.has_command = True
+        return
+    settings["Entrypoint"] = words
+    if not builder.has_command:  # the base's is for the base's entrypoint
+        settings.pop("Cmd", None)
+
+
+def _shell(builder: StageBuilder, instruction: Instruction) -> None:
+    builder.stage.settings["Shell"] = instruction.words
+
+
+def _healthcheck(builder: StageBuilder, instruction: Instruction) -> None:
+    flags = {name: values[-1] for name, values in instruction.flags.items()}
+    builder.stage.settings["Healthcheck"] = healthcheck.parse(instruction.text, flags, instruction.words[1:])
+
+
+def _change(builder: StageBuilder, instruction: Instruction) -> None:
+    apply_changes(builder.stage.settings, [f"{instruction.name} {instruction.text}"])
+
+
+def _change_expanded(builder: StageBuilder, instruction: Instruction) -> None:
+    if not instruction.text.startswith("["):
+        instruction = instruction._replace(text=instruction.expand(instruction.text, builder.scope))
+    _change(builder, instruction)
+
+
+def _maintainer(builder: StageBuilder, instruction: Instruction) -> None:
+    builder.stage.config["author"] = instruction.text
+
+
+def _arg(builder: StageBuilder, instruction: Instruction) -> None:
+    builder.session.arguments.take(instruction, builder.variables, builder.stage.environment)
+
+
+STEPS: Final[dict[str, Callable[[StageBuilder, Instruction], None]]] = {
+    "ENV": _env,
+    "LABEL": _label,
+    "CMD": _command,
+    "ENTRYPOINT": _command,
+    "SHELL": _shell,
+    "HEALTHCHECK": _healthcheck,
+    "EXPOSE": _change_expanded,
+    "STOPSIGNAL": _change_expanded,
+    "USER": _change_expanded,
+    "VOLUME": _change_expanded,
+    "ONBUILD": _change,
+    "MAINTAINER": _maintainer,
+    "ARG": _arg,
+}

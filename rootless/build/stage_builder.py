@@ -1,0 +1,113 @@
+"""Going through the instructions of one stage. What an instruction does is in `instructions`, one file a family."""
+
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+from rootless.build import reader
+from rootless.build.plan import Plan, StagePlan
+from rootless.build.reader import Instruction
+from rootless.build.scope import Arguments
+from rootless.build.stage import Engine, Folder, Stage
+from rootless.errors import InvalidInput, RlError
+from rootless.images import platform
+from rootless.images.new_image import now
+from rootless.images.store import Image
+
+FindImage = Callable[[str, str | None], Image]
+"""Returns the image of a name for a platform (None: that of the store, or of this machine)."""
+
+
+class Session(NamedTuple):
+    """What all stages of a build share; `stages` are those that are done, by number."""
+
+    engine: Engine
+    context: Folder
+    contexts: Mapping[str, Folder]  # named ones
+    arguments: Arguments
+    plan: Plan
+    find_image: FindImage
+    platform: str | None
+    uncached: frozenset[str]  # names of stages whose cached steps are not used
+    steps: int
+    stages: dict[int, Stage]
+
+    def source(self, name: str) -> Stage | Folder:
+        """Return what a COPY --from or a mount names: a context, a stage, or an image. Raises `RlError`."""
+        if name.lower() in self.contexts:
+            return self.contexts[name.lower()]
+        number = self.plan.find(name)
+        if number is None:
+            return Stage(self.engine, self.find_image(name, self.platform))
+        if number not in self.stages:
+            hint = "only an ONBUILD can meet that: name the stage in the Dockerfile, too"
+            raise InvalidInput(f"stage {name} is not built yet", hint)
+        return self.stages[number]
+
+
+class StageBuilder:
+    """Makes one stage; the steps read and change `stage` and `variables`, those of its ARGs."""
+
+    def __init__(self, session: Session, plan: StagePlan) -> None:
+        self.session = session
+        self.plan = plan
+        skips = plan.name in session.uncached
+        self.engine = session.engine._replace(cache=session.engine.cache.skipping(skips)) if skips else session.engine
+        self.variables: dict[str, str] = {}
+        self.has_command = False  # of this stage's own CMD
+        self.stage = self._base()
+
+    @property
+    def scope(self) -> dict[str, str]:
+        """All variables: those of ARG, and over them those of ENV."""
+        return {**self.variables, **self.stage.environment}
+
+    def build(self) -> Stage:
+        """Go through the instructions. Raises `RlError` that shows the one that failed."""
+        self._say(0, self.plan.head)
+        for trigger in self.stage.settings.pop("OnBuild", None) or []:
+            self._step(reader.read_trigger(trigger, self.plan.base))
+        for number, instruction in enumerate(self.plan.body, 1):
+            self._say(number, instruction)
+            self._step(instruction)
+        return self.stage
+
+    def _say(self, number: int, instruction: Instruction) -> None:
+        self.engine.say(f"STEP {self.plan.first + number + 1}/{self.session.steps}: {instruction.shown}")
+
+    def _step(self, instruction: Instruction) -> None:
+        from rootless.build.instructions import STEPS  # which import this module
+
+        before = len(self.stage.layers)
+        try:
+            if instruction.heredocs or instruction.name not in STEPS:
+                raise InvalidInput(f"{instruction.name} with a here-document, or ADD, is not supported yet", "use COPY")
+            STEPS[instruction.name](self, instruction)
+        except RlError as error:
+            raise instruction.shown_in(error) from error
+        if instruction.name != "ARG":
+            self.note(instruction.shown, changed=len(self.stage.layers) > before)
+
+    def note(self, text: str, *, changed: bool) -> None:
+        """Add an entry to the image's history."""
+        step: dict[str, Any] = {"created": now(), "created_by": text, "comment": "rl build"}
+        if not changed:
+            step["empty_layer"] = True
+        self.stage.config["history"] = [*(self.stage.config.get("history") or []), step]
+
+    def _base(self) -> Stage:
+        """Return the stage as FROM makes it."""
+        plan = self.plan
+        try:
+            if plan.base_stage is not None:
+                return self.session.stages[plan.base_stage].copied(self.engine)
+            wanted = plan.platform or self.session.platform
+            if plan.base == "scratch":
+                stage = Stage(self.engine, None)
+                machine = platform.parse(wanted) if wanted else platform.of_machine()
+                stage.config.update(architecture=machine.architecture, os=machine.os)
+                if machine.variant:
+                    stage.config["variant"] = machine.variant
+                return stage
+            return Stage(self.engine, self.session.find_image(plan.base, wanted or None))
+        except RlError as error:
+            raise plan.head.shown_in(error) from error
