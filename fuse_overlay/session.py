@@ -22,6 +22,7 @@ from collections.abc import Callable, Coroutine, Iterator
 from types import SimpleNamespace
 from typing import Any, Final
 
+from fuse_overlay.negotiation import Negotiation
 from fuse_overlay.standins import pyfuse3
 
 _AWAKE: Final = 100_000  # nanoseconds
@@ -105,16 +106,20 @@ def serve(fuse: int, control: int, on_control: Callable[[], None], between: Call
     poll.register(fuse, select.POLLIN)
     poll.register(control, select.POLLIN)
     watch = Watch(poll.poll)
+    negotiation: Negotiation | None = None
 
     def wait_readable(_descriptor: int) -> _Done:
         between()
         while True:
             served = False
             for descriptor, _events in watch.wait():
-                if descriptor == control:
-                    on_control()
-                else:
+                if descriptor == fuse:
                     served = True
+                elif descriptor == control:
+                    on_control()
+                elif negotiation is not None:
+                    poll.unregister(descriptor)
+                    negotiation.finish()
             if served:
                 return _DONE
 
@@ -131,4 +136,6 @@ def serve(fuse: int, control: int, on_control: Callable[[], None], between: Call
     )
     # Aborted: who mounted it was killed before the first request, or somebody wrote to fusectl's `abort`.
     with contextlib.suppress(StopIteration, ConnectionAbortedError):
+        negotiation = Negotiation(fuse)
+        poll.register(negotiation.answered, select.POLLIN)
         pyfuse3.main(min_tasks=1, max_tasks=1).send(None)

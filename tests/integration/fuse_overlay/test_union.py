@@ -288,6 +288,34 @@ def test_file_capabilities_work() -> None:
     mounted(body)
 
 
+def test_a_write_takes_file_capabilities_away() -> None:
+    def write(name: str) -> list[str]:
+        with open(name, "ab") as file:
+            file.write(b"x")
+            file.flush()
+            os.setxattr(name, "security.capability", bytes.fromhex("0100000206000000000000000000000000000000"))
+            file.write(b"x")  # the kernel had noted that there is none
+        return os.listxattr(name)
+
+    assert mounted(lambda union: (union.run(lambda: write("file")), union.run(lambda: write("new")))) == ([], [])
+
+
+def test_the_kernel_keeps_the_targets_of_symlinks() -> None:
+    """Shown by changing one behind its back."""
+
+    def inside(folder: Path) -> list[str]:
+        top, base = make_lowers(folder)
+        with Mounted(folder, [top, base]) as union:
+            before = union.run(lambda: os.readlink("link"))
+            (base / "link").unlink()
+            (base / "link").symlink_to("dir/none")
+            kept = union.run(lambda: os.readlink("link"))
+            union.sh("ln -sfn dir/other link; ln -s dir/both again; rm again; ln -s dir/more again")
+            return [before, kept, *union.run(lambda: [os.readlink("link"), os.readlink("again")])]
+
+    assert in_parent(inside) == ["dir/both", "dir/both", "dir/other", "dir/more"]
+
+
 def test_special_files() -> None:
     assert script(
         """

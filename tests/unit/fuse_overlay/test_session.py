@@ -17,6 +17,7 @@ def test_a_connection_that_is_aborted_is_an_end(monkeypatch: pytest.MonkeyPatch)
         raise ConnectionAbortedError
 
     monkeypatch.setattr(session, "pyfuse3", SimpleNamespace(main=lambda **_options: SimpleNamespace(send=send)))
+    monkeypatch.setattr(session, "Negotiation", lambda fuse: SimpleNamespace(answered=fuse))
     fuse, control = os.pipe()
     try:
         session.serve(fuse, control, lambda: None, lambda: None)
