@@ -8,6 +8,7 @@ from rootless.build.plan import make_plan
 from rootless.build.scope import Arguments
 from rootless.build.stage import Engine, Folder, Stage
 from rootless.build.stage_builder import FindImage, Session, StageBuilder
+from rootless.containers.store import ContainerStore
 from rootless.errors import NoSuchObject
 from rootless.images import additions, platform, reference
 from rootless.images.new_image import now, write_documents
@@ -51,6 +52,7 @@ def build(engine: Engine, options: BuildOptions, find_image: FindImage) -> Image
         len(dockerfile.instructions),
         {},
     )
+    ContainerStore(engine.locations).list()  # removes what a build that was killed has left
     store = ImageStore(engine.locations)
     with additions.adding(engine.locations):
         for number in plan.order:

@@ -111,6 +111,7 @@ class Stage:
             arguments=tuple(arguments),
             entrypoint="",
             log_driver="none",
+            ends_with_us=True,
             init=True,  # so that Ctrl-C ends a command that is PID 1
         )
         locations = self._engine.locations
@@ -184,7 +185,7 @@ class Stage:
     def container(self) -> Iterator[Document]:
         """Make a container of the stage that does not run, for the time of the context."""
         locations = self._engine.locations
-        options = CreateOptions(entrypoint="", log_driver="none", arguments=("build",), network="none")
+        options = CreateOptions(entrypoint="", log_driver="none", arguments=("build",), network="none", ends_with_us=True)
         document, lock = create(locations, self._engine.environ, self._image(), "build", options, started_at_once=False)
         lock.release()
         try:

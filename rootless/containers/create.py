@@ -53,6 +53,10 @@ def create(
     document = _document(folder, locations.runtime_dir, image=image, config=config, options=options, driver=driver)
     document["NetworkSettings"] = modes.settings(network)
     document["Rl"]["ByRun"] = started_at_once
+    if options.ends_with_us:
+        from rootless.containers import maker  # steps of builds only
+
+        document["Rl"]["EndsWith"] = maker.of_ours()
     if joined_maps is not None:
         document["Rl"]["JoinedMaps"] = joined_maps
     root = of_container(locations, container_id, layers)

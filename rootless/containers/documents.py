@@ -57,6 +57,7 @@ class Own(TypedDict):
     MountedImages: NotRequired[list[dict[str, Any]]]  # Id, LayerKeys
     SecretVariables: NotRequired[list[dict[str, Any]]]  # Name, File
     Staging: NotRequired[dict[str, list[Any]]]  # see `rootless.containers.staging`
+    EndsWith: NotRequired[dict[str, Any]]  # Node, BootId, Process: whose end ends and removes it (a build's step)
     JoinedMaps: NotRequired[dict[str, Any]]  # see `namespace_modes.maps_of`
 
 

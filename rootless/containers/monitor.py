@@ -84,6 +84,10 @@ class Monitor:
             self._report_failure(failure)
             return
         self.clients.reply_to_starter({})
+        if "EndsWith" in own:
+            from rootless.containers import maker  # steps of builds only
+
+            maker.watch(self.loop, self.document, self._end_for_good)
         while True:
             while not self._run.ended:
                 self.loop.run_once(None)
@@ -101,6 +105,11 @@ class Monitor:
             if self._run.ended:  # stopped while it waited
                 break
         self._end(status, error)
+
+    def _end_for_good(self) -> None:
+        """Kill the container, and let it go with its record."""
+        self.document["HostConfig"]["AutoRemove"] = self._stop_asked = True
+        self._run.signal(signal.SIGKILL)
 
     def _try_to_start(self, console_size: tuple[int, int] | None) -> RlError | OSError | None:
         """Start; returns why that failed. A defect of ours must be told to who waits, too."""

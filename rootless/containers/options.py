@@ -61,6 +61,7 @@ class CreateOptions(NamedTuple):
     unset: tuple[str, ...] = ()  # names of the image's and our own variables that it does not get
     unset_all: bool = False
     merged_environment: tuple[str, ...] = ()  # NAME=VALUE with ${NAME}, over the image's
+    ends_with_us: bool = False  # it is ended and removed when the process that makes it ends
     log_driver: str | None = None
     log_options: tuple[tuple[str, str], ...] = ()
     given: dict[str, Any] | None = None  # Folder, Options, Command: the command line that all this comes from

@@ -121,7 +121,8 @@ class ContainerStore:
                 strays.end_all_in_numbered(number)
             remove_stale_socket(own["RuntimeDir"], document["Id"])
             events.emit_container(self.locations, document, "die", exitCode=str(_KILLED))
-            if document["HostConfig"]["AutoRemove"]:
+            document["State"]["Running"] = False
+            if document["HostConfig"]["AutoRemove"] or _was_abandoned(document):
                 self.remove(document)
                 return None
             own["Monitor"] = own["Init"] = own["Entry"] = own["MountNamespace"] = None
@@ -160,8 +161,15 @@ class ContainerStore:
 
 
 def _was_abandoned(document: Document) -> bool:
-    """Tell whether `run --rm` was killed before it had started the container; whoever gets the lock then removes it."""
+    """Tell whether `run --rm` was killed before it had started the container, or a build beside one that does not run.
+
+    Whoever gets the lock then removes it.
+    """
     state = document["State"]
+    if "EndsWith" in document["Rl"] and not state["Running"]:
+        from rootless.containers import maker  # steps of builds only
+
+        return maker.is_gone(document)
     return state["Status"] == "created" and document["HostConfig"]["AutoRemove"] and document["Rl"].get("ByRun", False)
 
 
