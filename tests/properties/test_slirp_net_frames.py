@@ -20,11 +20,13 @@ from rootless.linux.namespaces import unshare
 from slirp_net.buffers import Arena
 from slirp_net.configuration import Configuration
 from slirp_net.device import PACKET_AT
-from slirp_net.host import dns as dns_host
+from slirp_net.host import dns_exchange as dns_host
 from slirp_net.host import flow as tcp_host
 from slirp_net.host import ping as ping_host
 from slirp_net.host import udp as udp_host
 from slirp_net.host.dns import PORT, Forwarder
+from slirp_net.host.dns_stream import StreamService
+from slirp_net.host.names import FixedNames
 from slirp_net.host.ping import Pings
 from slirp_net.host.resolv_conf import NameServers
 from slirp_net.host.tcp import Flows
@@ -86,10 +88,11 @@ class World:
         configuration = Configuration(fields)
         tap: Any = self.wire
         self.stack = Stack(configuration, tap, self.loop)
-        self.flows = Flows(self.stack, tap, self.loop, self.arena, NameServers(os.devnull), 64)
+        self.flows = Flows(self.stack, tap, self.loop, self.arena, 64)
         self.datagrams = Datagrams(self.stack, self.loop, self.arena)
-        self.forwarder = Forwarder(self.stack, self.loop, NameServers(os.devnull))
+        self.forwarder = Forwarder(self.loop, NameServers(os.devnull), [FixedNames(configuration.names)])
         self.datagrams.services[configuration.dns, PORT] = self.forwarder
+        self.flows.services[configuration.dns, PORT] = StreamService(self.forwarder)
         self.pings = Pings(self.stack, self.loop)
         self.server = socket(type=SOCK_STREAM | SOCK_CLOEXEC)
         self.server.bind(("127.0.0.1", 0))
@@ -133,7 +136,7 @@ class World:
         assert len(self.flows) == 0
         assert len(self.datagrams) == 0
         assert not self.pings.pings
-        assert not self.forwarder.queries
+        assert len(self.forwarder) == 0
         assert self.arena.used == 0
         assert self.arena.copied == 0
 
