@@ -61,7 +61,7 @@ class Service:
         self._forwarder = forwarder = Forwarder(loop, NameServers(), [FixedNames(configuration.names)])
         self._datagrams.services[configuration.dns, PORT] = forwarder
         self._flows.services[configuration.dns, PORT] = StreamService(forwarder)
-        self._pings = Pings(stack, loop)
+        self._pings = Pings(stack, loop, self._datagrams)
         slot = arena.take()
         assert slot is not None
         self._slot = slot

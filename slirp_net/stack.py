@@ -88,9 +88,11 @@ class Stack:
         header = udp.partial_header4(source, address, source_port, port, len(payload))
         self._tap.write((_UDP_CHECKSUM, self.ethernet_header, ipv4.header(ipv4.UDP, source, address, size), header, payload))
 
-    def send_error(self, code: int, packet: bytes | memoryview, kind: int = icmp.UNREACHABLE, source: bytes | None = None) -> None:
-        """Tell the container by ICMP, from the gateway or from `source`, why `packet` did not arrive."""
-        self.send(ipv4.ICMP, source or self.configuration.gateway, icmp.error(kind, code, packet))
+    def send_error(
+        self, code: int, packet: bytes | memoryview, kind: int = icmp.UNREACHABLE, source: bytes | None = None, info: int = 0
+    ) -> None:
+        """Tell the container by ICMP, from the gateway or from `source`, why `packet` did not arrive (`icmp.error`)."""
+        self.send(ipv4.ICMP, source or self.configuration.gateway, icmp.error(kind, code, packet, info))
 
     def _on_ipv4(self, slot: Slot, packet: memoryview, vouched: bool) -> bool:
         fields = ipv4.parse(packet)

@@ -22,13 +22,13 @@ say so.
 
 from __future__ import annotations
 
-from _socket import IPPROTO_TCP, SHUT_WR, SO_ERROR, SO_KEEPALIVE, SO_LINGER, SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
+from _socket import SHUT_WR, SO_ERROR, SO_LINGER, SOL_SOCKET
 from errno import EINPROGRESS, ENOTCONN
 from fcntl import ioctl
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
 from struct import Struct
 
-from slirp_net.host.outside import UNREACHABLE, open_socket
+from slirp_net.host.opening import Opening
 from slirp_net.loop import ALL_EDGES, NEVER
 from slirp_net.tcp.connection import KEEP_ALIVE
 from slirp_net.tcp.states import ENDED, GONE, OPENED, RESET, TIMED_OUT
@@ -59,8 +59,8 @@ class Flow:
     """A connection and its socket; `key` is its place in the table of flows."""
 
     __slots__ = (
-        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_ending", "_flows", "_frame", "_has_mark", "_queue",
-        "_readable", "_reading", "_socket", "_syn", "_writable", "alarm", "connection", "key", "unsettled",
+        "_capacity", "_charged", "_chunk", "_connected", "_ended", "_ending", "_flows", "_frame", "_has_mark",
+        "_opening", "_queue", "_readable", "_reading", "_socket", "_writable", "alarm", "connection", "key", "unsettled",
     )  # fmt: skip
 
     def __init__(self, flows: Flows, key: bytes, connection: Connection, frame: Frame4) -> None:
@@ -72,7 +72,7 @@ class Flow:
         self._flows = flows
         self._frame = frame
         self._socket: socket | None = None
-        self._syn: bytes | None = None
+        self._opening: Opening | None = None  # until it is connected
         self._queue: list[tuple[memoryview, Slot]] = []
         receiver = connection.receiver
         self._capacity = receiver.capacity  # of the window, at most
@@ -102,18 +102,12 @@ class Flow:
 
     def connect(self, address: str, port: int, syn: bytes) -> None:
         """Connect to the outside; `syn` is the container's packet, for ICMP errors to quote. Raises `OSError` without a socket."""
-        self._syn = syn
-        self._socket = outside = open_socket(address, SOCK_STREAM)
-        outside.setsockopt(IPPROTO_TCP, TCP_NODELAY, 1)  # the container's own kernel has decided when to send
-        outside.setsockopt(SOL_SOCKET, SO_KEEPALIVE, 1)
-        outside.setsockopt(SOL_SOCKET, SO_OOBINLINE, 1)
-        number = outside.connect_ex((address, port))
-        if number in (0, EINPROGRESS):
-            self._flows.loop.watch(outside.fileno(), ALL_EDGES, self.on_events)
-        else:
-            outside.close()
-            self._socket = None
-            self.refuse(number)
+        self._opening = opening = Opening(address, syn)
+        self._socket = opening.outside
+        self._flows.loop.watch(self._socket.fileno(), ALL_EDGES, self.on_events)
+        number = opening.begin(address, port)
+        if number not in (0, EINPROGRESS):
+            self._refuse(number)
 
     def join(self, inside: socket) -> None:
         """Use a socket that is connected already, to a service of the stack's own."""
@@ -200,20 +194,19 @@ class Flow:
         assert self._socket is not None
         number = self._socket.getsockopt(SOL_SOCKET, SO_ERROR)
         if number:
-            self._close_socket(reset=False)
-            self.refuse(number)
+            self._refuse(number)
             return
         self._connected = True
-        self._syn = None
+        if self._opening is not None:
+            self._opening.succeed()
+            self._opening = None
         self.connection.accept(self._flows.loop.now)
 
-    def refuse(self, number: int) -> None:
+    def _refuse(self, number: int) -> None:
         """Tell the container that connect(2) failed with the errno `number`."""
-        code = UNREACHABLE.get(number)
-        if code is None or self._syn is None:
+        if self._opening is None or not self._opening.fail(self._flows.stack, number):
             self.abort()
             return
-        self._flows.stack.send_error(code, self._syn)
         self.connection.abort()
         self._forget(reset=False)
 

@@ -7,10 +7,11 @@ its own into the request; the container's is put back into the reply.
 
 from __future__ import annotations
 
-from _socket import IPPROTO_ICMP, SOCK_DGRAM
+from _socket import IPPROTO_ICMP, SOCK_DGRAM, inet_aton
 from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 from slirp_net import destinations
+from slirp_net.host import icmp_errors
 from slirp_net.host.outside import UNREACHABLE, open_socket
 from slirp_net.loop import NEVER, READABLE
 from slirp_net.wire import icmp, ipv4
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from typing import Final
 
     from slirp_net.buffers import Slot
+    from slirp_net.host.udp import Datagrams
     from slirp_net.loop import Loop
     from slirp_net.stack import Stack
 
@@ -32,17 +34,21 @@ _SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 class Pings:
     """Takes the container's ICMP packets."""
 
-    def __init__(self, stack: Stack, loop: Loop) -> None:
+    def __init__(self, stack: Stack, loop: Loop, datagrams: Datagrams) -> None:
         self.stack = stack
         self.loop = loop
+        self._datagrams = datagrams
         self.pings: dict[tuple[bytes, int], Ping] = {}  # by destination and identifier, oldest first
         stack.carry(ipv4.ICMP, self)
 
     def on_packet(
         self, _source: bytes, destination: bytes, packet: memoryview, payload: memoryview, _slot: Slot | None, _vouched: bool
     ) -> bool:
-        """Take an ICMP packet of the container's (`stack.Transport`); never keeps the slot. Only echo requests matter."""
+        """Take an ICMP packet of the container's, an echo request or that a port is closed; never keeps the slot."""
         message = icmp.parse(payload)
+        if message is not None and message[:2] == (icmp.UNREACHABLE, icmp.PORT_UNREACHABLE):
+            self._on_unreachable(payload[icmp.LENGTH :])
+            return False
         if message is None or message[0] != icmp.ECHO:
             self.stack.dropped += 1
             return False
@@ -58,6 +64,13 @@ class Pings:
             self._send(destination, address, identifier, packet, payload)
         return False
 
+    def _on_unreachable(self, quoted: memoryview) -> None:
+        """Take note that the container has refused a datagram of ours, whose beginning is quoted."""
+        fields = ipv4.parse_beginning(quoted)
+        if fields is not None and fields[1] == ipv4.UDP:
+            length, _protocol, source, _destination = fields
+            self._datagrams.on_unreachable(source, bytes(quoted[length : length + 4]))
+
     def _send(self, destination: bytes, address: str, identifier: int, packet: memoryview, payload: memoryview) -> None:
         ping = self.pings.get((destination, identifier))
         try:
@@ -66,7 +79,7 @@ class Pings:
                     next(iter(self.pings.values())).close()
                 ping = Ping(self, destination, address, identifier)
                 self.pings[destination, identifier] = ping
-            ping.send(payload)
+            ping.send(packet, payload)
         except BlockingIOError:
             return  # lost
         except OSError as error:
@@ -77,7 +90,7 @@ class Pings:
 class Ping:
     """The echo requests with one identifier to one destination."""
 
-    __slots__ = ("_destination", "_identifier", "_last", "_pings", "_socket", "alarm", "deadline")
+    __slots__ = ("_destination", "_identifier", "_peer", "_pings", "_socket", "_time", "alarm", "deadline")
 
     def __init__(self, pings: Pings, destination: bytes, address: str, identifier: int) -> None:
         """Open a ping socket to `address`. Raises `OSError`, where the host does not allow it with EACCES."""
@@ -86,21 +99,30 @@ class Ping:
         self._pings = pings
         self._destination = destination
         self._identifier = identifier
-        self._last = b""
+        self._time = 0
+        self._peer = inet_aton(address)
         self._socket = open_socket(address, SOCK_DGRAM, IPPROTO_ICMP)
         try:
+            icmp_errors.ask_for(self._socket)
             self._socket.connect((address, 0))
         except OSError:
             self._socket.close()
             raise
         pings.loop.watch(self._socket.fileno(), READABLE, self._on_events)
 
-    def send(self, message: memoryview) -> None:
-        """Send an echo request. Raises `OSError`."""
-        self._last = bytes(message[:64])
+    def send(self, packet: memoryview, message: memoryview) -> None:
+        """Send an echo request, which came in a packet. Raises `OSError`."""
+        self._time = icmp_errors.pass_on_time(self._socket, packet, self._time)
         self.deadline = self._pings.loop.now + _LENGTH
         self._pings.loop.schedule(self)
-        self._socket.send(message)
+        try:
+            self._socket.send(message)
+        except BlockingIOError:
+            raise
+        except OSError:
+            if not self._tell_of_errors():
+                raise
+            self._socket.send(message)  # the error was that of an earlier request
 
     def on_timer(self) -> None:
         """End the ping: nothing was asked for a while."""
@@ -113,15 +135,23 @@ class Ping:
         self._socket.close()
         del self._pings.pings[self._destination, self._identifier]
 
+    def _tell_of_errors(self) -> bool:
+        """Tell the container of the ICMP errors that came from the outside, and tell whether there were any."""
+        return icmp_errors.tell(self._pings.stack, self._socket, self._peer, self._destination, self._quote)
+
+    def _quote(self, message: bytes) -> bytes:
+        """Return the container's packet of a request, which went out with another identifier."""
+        fields = icmp.parse_header(message)
+        if fields is not None:
+            message = icmp.echo(icmp.ECHO, self._identifier, fields[3], message[icmp.LENGTH :])
+        return ipv4.header(ipv4.ICMP, self._pings.stack.configuration.address, self._destination, len(message)) + message
+
     def _on_events(self, _events: int) -> None:
         stack = self._pings.stack
+        self._tell_of_errors()
         try:
             message = memoryview(self._socket.recv(_LARGEST))
-        except BlockingIOError:
-            return
-        except OSError as error:  # an ICMP error from the outside
-            asked = ipv4.header(ipv4.ICMP, stack.configuration.address, self._destination, len(self._last)) + self._last
-            stack.send_error(UNREACHABLE.get(error.errno or 0, icmp.HOST_UNREACHABLE), asked)
+        except OSError:  # nothing, or an error that came meanwhile and will be told next
             return
         fields = icmp.parse(message)
         if fields is not None and fields[0] == icmp.ECHO_REPLY:

@@ -154,7 +154,7 @@ class Flows:
                 del self._flows[key]
                 self.refused += 1
             else:
-                flow.refuse(error.errno or 0)
+                flow.abort()
 
     def _evict(self) -> bool:
         """Make room by ending a connection that only waits for old segments; tells whether there was one."""

@@ -1,18 +1,21 @@
 """UDP datagrams to the outside and back: one connected socket for each pair of ends.
 
 Theory of operation. The first datagram from a port of the container to a port outside makes a socket and connects it, so that only
-that end can answer, and its ICMP errors come back as errors of the socket, which are told to the container as what they were. A
-flow ends when nothing was sent or received for a while: soon if there was never an answer, later if there was (RFC 4787, REQ-5).
-When there are too many, the one that was not used for longest makes room.
+that end can answer, and its ICMP errors come back to the socket (`icmp_errors`), and are told to the container as what they were. A
+flow ends when nothing was sent or received for two minutes (RFC 4787, REQ-5; a name server's sooner), or when the container says by
+ICMP that its port is closed: then the host says the same to the outside. When there are too many, the one that was not used for
+longest makes room.
 """
 
 from __future__ import annotations
 
-from _socket import SOCK_DGRAM
+from _socket import SOCK_DGRAM, inet_aton
 from contextlib import suppress
 from errno import EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM
+from select import EPOLLERR
 
 from slirp_net import destinations
+from slirp_net.host import icmp_errors
 from slirp_net.host.outside import UNREACHABLE, open_socket
 from slirp_net.loop import NEVER, READABLE
 from slirp_net.wire import checksum, icmp, ipv4, udp
@@ -33,8 +36,9 @@ if TYPE_CHECKING:
             """Take a datagram; `reply` sends one back to the `asker`, an address and a port in some form."""
 
 
-_UNANSWERED: Final = 30.0  # seconds
-_ANSWERED: Final = 180.0
+_IDLE: Final = 120.0  # seconds
+_IDLE_DNS: Final = 20.0  # for one question, mostly
+_DNS: Final = 53  # port
 _MOST: Final = 1024
 _FAIR: Final = 32  # datagrams read from a socket in one round
 _SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
@@ -67,7 +71,7 @@ class Datagrams:
         flow = self._flows.pop(key, None)
         if flow is not None:
             self._flows[key] = flow
-            flow.send(payload[udp.LENGTH : length])
+            flow.send(packet, payload[udp.LENGTH : length])
             return False
         service = self.services.get((destination, port))
         if service is not None:
@@ -79,20 +83,28 @@ class Datagrams:
         elif address == destinations.NO_HOST:
             self.stack.send_error(icmp.HOST_UNREACHABLE, packet)
         elif address != destinations.SILENCE:
-            self._open(key, destination, source_port, port, address, payload[udp.LENGTH : length])
+            self._open(key, destination, fields, address, packet, payload[udp.LENGTH : length])
         return False
 
     def _reply(self, source: bytes, source_port: int, port: int) -> Callable[[bytes], None]:
         return lambda message: self.stack.send_udp(source, source_port, port, memoryview(message))
 
+    def on_unreachable(self, source: bytes, ports: bytes) -> None:
+        """End a flow whose datagram from `source`, its `ports` as in its header, the container has refused by ICMP."""
+        flow = self._flows.get(source + ports[2:] + ports[:2])
+        if flow is not None:
+            flow.close()
+
     def remove(self, flow: UdpFlow) -> None:
         """Forget a flow that is closed."""
         del self._flows[flow.key]
 
-    def _open(self, key: bytes, destination: bytes, source_port: int, port: int, address: str, payload: memoryview) -> None:
+    def _open(
+        self, key: bytes, destination: bytes, fields: tuple[int, ...], address: str, packet: memoryview, payload: memoryview
+    ) -> None:
         if len(self._flows) >= _MOST:
             next(iter(self._flows.values())).close()
-        flow = UdpFlow(self, key, destination, source_port, port)
+        flow = UdpFlow(self, key, destination, fields[0], fields[1])
         try:
             flow.connect(address)
         except OSError as error:
@@ -100,13 +112,13 @@ class Datagrams:
                 flow.tell(error.errno)
             return
         self._flows[key] = flow
-        flow.send(payload)
+        flow.send(packet, payload)
 
 
 class UdpFlow:
     """One pair of ends: the container's `port` and a port of `destination`."""
 
-    __slots__ = ("_datagrams", "_destination", "_port", "_remote_port", "_socket", "alarm", "deadline", "key")
+    __slots__ = ("_datagrams", "_destination", "_peer", "_port", "_remote_port", "_socket", "_time", "alarm", "deadline", "key")
 
     def __init__(self, datagrams: Datagrams, key: bytes, destination: bytes, port: int, remote_port: int) -> None:
         self.key = key
@@ -116,37 +128,60 @@ class UdpFlow:
         self._destination = destination
         self._port = port
         self._remote_port = remote_port
+        self._time = 0
 
     def connect(self, address: str) -> None:
         """Make and connect the socket. Raises `OSError`."""
         outside = open_socket(address, SOCK_DGRAM)
         try:
+            icmp_errors.ask_for(outside)
             outside.connect((address, self._remote_port))
         except OSError:
             outside.close()
             raise
         self._socket = outside
+        self._peer = inet_aton(address)
         self._datagrams.loop.watch(outside.fileno(), READABLE, self._on_events)
-        self._extend(_UNANSWERED)
+        self._extend()
 
-    def send(self, payload: memoryview) -> None:
-        """Send a datagram to the outside; it is lost when the socket has no room, as on any network."""
+    def send(self, packet: memoryview, payload: memoryview) -> None:
+        """Send the payload of a packet to the outside; it is lost when the socket has no room, as on any network."""
+        self._time = icmp_errors.pass_on_time(self._socket, packet, self._time)
         try:
-            self._socket.send(payload)
+            self._send(payload)
         except BlockingIOError:
             return
         except OSError as error:
             if error.errno not in (EMSGSIZE, ENOBUFS):
                 self.tell(error.errno)
-        self._extend(_UNANSWERED)
+        self._extend()
+
+    def _send(self, payload: memoryview) -> None:
+        """Send a datagram. Raises `OSError`."""
+        try:
+            self._socket.send(payload)
+        except BlockingIOError:
+            raise
+        except OSError:
+            if not self._tell_of_errors():
+                raise
+            self._socket.send(payload)  # the error was that of an earlier datagram
 
     def tell(self, number: int | None) -> None:
         """Tell the container by ICMP that a datagram of this flow met the error `number`."""
-        configuration = self._datagrams.stack.configuration
         code = UNREACHABLE.get(number or 0, icmp.PORT_UNREACHABLE)
-        sent = udp.header4(configuration.address, self._destination, self._port, self._remote_port, b"")
-        packet = ipv4.header(ipv4.UDP, configuration.address, self._destination, len(sent)) + sent
-        self._datagrams.stack.send_error(code, packet, source=self._destination if code == icmp.PORT_UNREACHABLE else None)
+        source = self._destination if code == icmp.PORT_UNREACHABLE else None
+        self._datagrams.stack.send_error(code, self._quote(b""), source=source)
+
+    def _tell_of_errors(self) -> bool:
+        """Tell the container of the ICMP errors that came from the outside, and tell whether there were any."""
+        return icmp_errors.tell(self._datagrams.stack, self._socket, self._peer, self._destination, self._quote)
+
+    def _quote(self, payload: bytes) -> bytes:
+        """Return the container's packet that began with `payload`."""
+        own = self._datagrams.stack.configuration.address
+        sent = udp.header4(own, self._destination, self._port, self._remote_port, payload) + payload
+        return ipv4.header(ipv4.UDP, own, self._destination, len(sent)) + sent
 
     def on_timer(self) -> None:
         """End the flow: it was not used for a while."""
@@ -159,7 +194,9 @@ class UdpFlow:
         self._socket.close()
         self._datagrams.remove(self)
 
-    def _on_events(self, _events: int) -> None:
+    def _on_events(self, events: int) -> None:
+        if events & EPOLLERR and self._tell_of_errors() and not events & READABLE:
+            return
         arena = self._datagrams.arena
         slot = arena.take()
         if slot is None:
@@ -171,22 +208,21 @@ class UdpFlow:
                 self._datagrams.stack.send_udp(self._destination, self._remote_port, self._port, slot.view[:count])
         except BlockingIOError:
             pass  # that was all
-        except OSError as error:  # an ICMP error from the outside
-            self.tell(error.errno)
+        except OSError as error:  # an error that came meanwhile, or none of ICMP's
+            if not self._tell_of_errors():
+                self.tell(error.errno)
         finally:
             arena.give(slot)
-        self._extend(_ANSWERED)
+        self._extend()
 
     def _lose(self) -> None:
         """Lose a datagram for want of memory, as networks may: what is not read would wake the loop again and again."""
         with suppress(OSError):  # none is there any more, or an error that would be told is lost as well
             self._socket.recv(1)
 
-    def _extend(self, length: float) -> None:
+    def _extend(self) -> None:
         loop = self._datagrams.loop
-        deadline = loop.now + length
-        if self.deadline == NEVER or deadline > self.deadline:
-            self.deadline = deadline
+        self.deadline = loop.now + (_IDLE_DNS if self._remote_port == _DNS else _IDLE)
         loop.schedule(self)
 
 

@@ -18,6 +18,7 @@ ECHO_REPLY: Final = 0
 UNREACHABLE: Final = 3
 ECHO: Final = 8
 TIME_EXCEEDED: Final = 11
+PARAMETER_PROBLEM: Final = 12
 
 NET_UNREACHABLE: Final = 0
 HOST_UNREACHABLE: Final = 1
@@ -30,7 +31,12 @@ _QUOTED: Final = 576 - ipv4.LENGTH - LENGTH  # RFC 1812, 4.3.2.3: as much as fit
 
 def parse(packet: memoryview) -> tuple[int, int, int, int] | None:
     """Return (type, code, identifier, sequence number) of a message with a valid checksum, or None."""
-    if len(packet) < LENGTH or not is_valid(packet):
+    return parse_header(packet) if is_valid(packet) else None
+
+
+def parse_header(packet: bytes | memoryview) -> tuple[int, int, int, int] | None:
+    """Return (type, code, identifier, sequence number) of a message of which only the beginning may be there, or None."""
+    if len(packet) < LENGTH:
         return None
     kind, code, _, identifier, sequence = _HEADER.unpack_from(packet)
     return kind, code, identifier, sequence
@@ -46,9 +52,12 @@ def echo(kind: int, identifier: int, sequence: int, data: bytes | memoryview) ->
     return _with_checksum(kind, 0, identifier, sequence, data)
 
 
-def error(kind: int, code: int, packet: bytes | memoryview, mtu: int = 0) -> bytes:
-    """Return an error about the IPv4 `packet`, of which it quotes the beginning; `mtu` for FRAGMENTATION_NEEDED (RFC 1191)."""
-    return _with_checksum(kind, code, 0, mtu, packet[:_QUOTED])
+def error(kind: int, code: int, packet: bytes | memoryview, info: int = 0) -> bytes:
+    """Return an error about the IPv4 `packet`, of which it quotes the beginning.
+
+    `info` is the MTU for FRAGMENTATION_NEEDED (RFC 1191), else the four bytes that others have there.
+    """
+    return _with_checksum(kind, code, info >> 16, info & 0xFFFF, packet[:_QUOTED])
 
 
 def _with_checksum(kind: int, code: int, first: int, second: int, data: bytes | memoryview) -> bytes:

@@ -23,6 +23,7 @@ MORE_FRAGMENTS: Final = 0x2000
 FRAGMENT_MASK: Final = 0x3FFF  # MORE_FRAGMENTS and the offset, in units of 8 bytes
 OFFSET_MASK: Final = 0x1FFF
 TTL: Final = 64
+TTL_AT: Final = 8  # in a header
 
 _VERSION_4: Final = 0x40
 
@@ -42,6 +43,15 @@ def parse(packet: memoryview) -> tuple[int, int, int, bytes, bytes, int, int, in
     if int.from_bytes(packet[:length], "big") % MODULUS:
         return None
     return length, total, protocol, source, destination, ttl, fragment, identification
+
+
+def parse_beginning(packet: memoryview) -> tuple[int, int, bytes, bytes] | None:
+    """Return (header length, protocol, source, destination) of a packet of which only the beginning is there, or None."""
+    if len(packet) < LENGTH:
+        return None
+    first, _, _, _, _, _, protocol, _, source, destination = _HEADER.unpack_from(packet)
+    length = (first & 0x0F) << 2
+    return (length, protocol, source, destination) if first & 0xF0 == _VERSION_4 and length >= LENGTH else None
 
 
 def header(

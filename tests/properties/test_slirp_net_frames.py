@@ -21,7 +21,7 @@ from slirp_net.buffers import Arena
 from slirp_net.configuration import Configuration
 from slirp_net.device import PACKET_AT
 from slirp_net.host import dns_exchange as dns_host
-from slirp_net.host import flow as tcp_host
+from slirp_net.host import opening as tcp_host
 from slirp_net.host import ping as ping_host
 from slirp_net.host import udp as udp_host
 from slirp_net.host.dns import PORT, Forwarder
@@ -92,8 +92,9 @@ class World:
         self.datagrams = Datagrams(self.stack, self.loop, self.arena)
         self.forwarder = Forwarder(self.loop, NameServers(os.devnull), [FixedNames(configuration.names)])
         self.datagrams.services[configuration.dns, PORT] = self.forwarder
-        self.flows.services[configuration.dns, PORT] = StreamService(self.forwarder)
-        self.pings = Pings(self.stack, self.loop)
+        self.streams = StreamService(self.forwarder)
+        self.flows.services[configuration.dns, PORT] = self.streams
+        self.pings = Pings(self.stack, self.loop, self.datagrams)
         self.server = socket(type=SOCK_STREAM | SOCK_CLOEXEC)
         self.server.bind(("127.0.0.1", 0))
         self.server.setsockopt(SOL_SOCKET, SO_RCVBUF, 4096)  # so that it does not take everything
@@ -137,6 +138,7 @@ class World:
         assert len(self.datagrams) == 0
         assert not self.pings.pings
         assert len(self.forwarder) == 0
+        assert not self.streams.connections
         assert self.arena.used == 0
         assert self.arena.copied == 0
 

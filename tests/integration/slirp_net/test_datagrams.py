@@ -1,5 +1,6 @@
 """Ping, UDP and DNS through the real kernel on both sides."""
 
+import contextlib
 import errno
 import os
 import socket
@@ -115,9 +116,15 @@ def test_a_crowd_of_datagram_flows_is_bounded(plain: Container) -> None:
             for port in range(10000, 12000):
                 sock.sendto(b"x", (GATEWAY, port))
 
+    def ping_in_the_crowd() -> int:
+        for _ in range(3):
+            with contextlib.suppress(TimeoutError):  # the buffer of its socket may be full of the errors of others
+                return ping(GATEWAY)[0]
+        return -1
+
     plain.run(crowd)
     assert plain.request("stats")["udp"] <= 1024
-    assert plain.run(lambda: ping(GATEWAY))[0] == ECHO_REPLY
+    assert plain.run(ping_in_the_crowd) == ECHO_REPLY
 
 
 def name_server(host: Host, *addresses: str, queries: int = 1, silent: str = "") -> Inside:
