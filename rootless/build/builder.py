@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import NamedTuple
 
-from rootless.build import reader
+from rootless.build import reader, scratch
 from rootless.build.plan import make_plan
 from rootless.build.scope import Arguments
 from rootless.build.stage import Engine, Folder, Stage
@@ -40,30 +40,35 @@ def build(engine: Engine, options: BuildOptions, find_image: FindImage) -> Image
     wanted = platform.parse(options.platform) if options.platform else None
     arguments = Arguments(options.arguments, wanted, options.target or "")
     plan = make_plan(dockerfile, arguments, options.target, options.contexts)
-    session = Session(
-        engine,
-        options.context,
-        options.contexts,
-        arguments,
-        plan,
-        find_image,
-        options.platform,
-        options.uncached,
-        len(dockerfile.instructions),
-        {},
-    )
     ContainerStore(engine.locations).list()  # removes what a build that was killed has left
-    store = ImageStore(engine.locations)
-    with additions.adding(engine.locations):
+    with additions.adding(engine.locations), scratch.folder(engine.locations) as folder:
+        session = Session(
+            engine,
+            options.context,
+            options.contexts,
+            arguments,
+            plan,
+            find_image,
+            options.platform,
+            options.uncached,
+            len(dockerfile.instructions),
+            folder,
+            {},
+        )
         for number in plan.order:
             session.stages[number] = StageBuilder(session, plan.stages[number]).build()
-        stage = _finished(session.stages[plan.order[-1]], options.labels)
-        new = write_documents(store.layout, stage.layers, stage.config, stage.layer_keys, stage.size)
-        names: list[str | None] = [target.name for target in targets]
-        for name in names or [None]:
-            if not store.add(new, name):
-                raise NoSuchObject("a layer of the new image was removed by another process", "build again")
-        return store.added(new)
+        return _stored(engine, _finished(session.stages[plan.order[-1]], options.labels), [target.name for target in targets])
+
+
+def _stored(engine: Engine, stage: Stage, names: list[str]) -> Image:
+    """Write the image of the target, and give it its names."""
+    store = ImageStore(engine.locations)
+    new = write_documents(store.layout, stage.layers, stage.config, stage.layer_keys, stage.size)
+    wanted: list[str | None] = [*names]
+    for name in wanted or [None]:
+        if not store.add(new, name):
+            raise NoSuchObject("a layer of the new image was removed by another process", "build again")
+    return store.added(new)
 
 
 def _finished(stage: Stage, labels: Mapping[str, str]) -> Stage:

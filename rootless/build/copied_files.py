@@ -4,11 +4,13 @@ A folder of the node is gone through twice: for the digest, which is looked up i
 none. The files of a stage come by way of a tar, as two roots are mounted by two workers.
 """
 
+import contextlib
+import functools
 import hashlib
 import os
 import stat
 from collections.abc import Callable, Iterator
-from typing import IO, Final
+from typing import IO, Any, Final, Protocol
 
 from rootless.build.cache import content_of
 from rootless.build.destination import put_archive, put_members
@@ -28,8 +30,74 @@ from rootless.runtime.users import resolve
 _BLOCK: Final = 1 << 20
 
 
-class CopiedFiles:
-    """What is taken of a folder of the node; `root` is open. With `unpacks` files that are archives are apart."""
+class Part(Protocol):
+    """What one COPY or ADD takes of one source."""
+
+    def key(self) -> Any:
+        """Return what the step's place in the cache depends on (JSON can carry it)."""
+
+    def prepare(self, stack: contextlib.ExitStack) -> int:
+        """Get what `put` needs, until `stack` ends; returns how many files or folders are taken."""
+
+    def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write it below the root of a container, in a worker. Raises `RlError`, `OSError`."""
+
+
+class FilesPart:
+    """Files of a folder of the node. With `unpacks` those that are archives become what is in them."""
+
+    def __init__(self, folder: str, selection: Selection, *, unpacks: bool = False) -> None:
+        self._folder = folder
+        self._selection = selection
+        self._unpacks = unpacks
+
+    def key(self) -> Any:
+        """Return a digest of all that is taken."""
+        with _opened_folder(self._folder) as root:
+            return _Files(root, self._selection, unpacks=self._unpacks).digest()
+
+    def prepare(self, stack: contextlib.ExitStack) -> int:
+        """Open the folder."""
+        root = stack.enter_context(_opened_folder(self._folder))
+        self._files = _Files(root, self._selection, unpacks=self._unpacks)
+        return self._files.count
+
+    def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write the files, root's unless there is an `owner`."""
+        self._files.put(root, target, owner, mode, is_single=is_single)
+
+
+class FetchedPart:
+    """Files that `fetch` gets, which are got only where the cache does not know `key` (None: it depends on the files)."""
+
+    def __init__(self, fetch: Callable[[], FilesPart], key: Any = None) -> None:
+        self._fetch = functools.cache(fetch)
+        self._key = key
+
+    def key(self) -> Any:
+        """Return what is known of the files, or their digest."""
+        return self._fetch().key() if self._key is None else self._key
+
+    def prepare(self, stack: contextlib.ExitStack) -> int:
+        """Get the files."""
+        return self._fetch().prepare(stack)
+
+    def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write the files."""
+        self._fetch().put(root, target, owner, mode, is_single=is_single)
+
+
+@contextlib.contextmanager
+def _opened_folder(path: str) -> Iterator[int]:
+    root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        yield root
+    finally:
+        os.close(root)
+
+
+class _Files:
+    """What is taken of a folder; `root` is open."""
 
     def __init__(self, root: int, selection: Selection, *, unpacks: bool) -> None:
         self._root = root
@@ -40,6 +108,11 @@ class CopiedFiles:
             self._archives = [match.path for match in self._others if self._is_archive(match.path)]
             self._others = [match for match in self._others if match.path not in self._archives]
 
+    @property
+    def count(self) -> int:
+        """How many files or folders are taken."""
+        return len(self._others) + len(self._archives)
+
     def digest(self) -> str:
         """Return a digest of all that is taken."""
         found = content_of(self._members())
@@ -48,10 +121,9 @@ class CopiedFiles:
                 found += _digest(file)
         return found
 
-    def put(self, root: int, target: str, owner: str, mode: str) -> None:
+    def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write it below the root of a container. Raises `RlError`, `OSError`."""
         ids = _resolved(root, owner or "0")
-        is_single = len(self._others) + len(self._archives) == 1
         put_members(root, target, changed(self._members(), ids, mode), ids, is_single=is_single)
         for path in self._archives:
             with self._opened(path) as file:
@@ -90,14 +162,14 @@ def _digest(file: IO[bytes]) -> str:
     return summed.hexdigest()
 
 
-def write_tar(root: int, selection: Selection, output: IO[bytes]) -> bool:
-    """Write what is taken of a stage's root as a tar; tells whether it is one file or folder. Runs in a worker."""
+def write_tar(root: int, selection: Selection, output: IO[bytes]) -> int:
+    """Write what is taken of a stage's root as a tar; returns how many files or folders that are. Runs in a worker."""
     members = SelectedMembers(root, selection, matches(root, selection))
     archive = TarWriter(lambda data: write_all(output.fileno(), data))
     for member in members:
         archive.add(member, members.content())
     archive.finish()
-    return len(members.matches) == 1
+    return len(members.matches)
 
 
 def put_tar(root: int, *, file: IO[bytes], target: str, owner: str, mode: str, is_single: bool) -> None:

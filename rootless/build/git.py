@@ -104,7 +104,13 @@ def _git(folder: str, *arguments: str) -> str:
     environment = {**os.environ, "GIT_TERMINAL_PROMPT": "0", "LC_ALL": "C"}
     try:
         done = subprocess.run(
-            ["git", *settings, *arguments], cwd=folder, env=environment, stdin=subprocess.DEVNULL, capture_output=True, check=False
+            ["git", *settings, *arguments],
+            cwd=folder,
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            check=False,
+            umask=0o022,
         )
     except FileNotFoundError:
         raise NodeLacks("git is not installed, and the context or a source is a git repository", "install git") from None

@@ -41,6 +41,11 @@ class Instruction(NamedTuple):
         flags = "".join(f"--{key}={value} " for key, values in self.flags.items() for value in values)
         return f"{self.name} {flags}{self.text}"
 
+    @property
+    def whole(self) -> str:
+        """The same with its here-documents."""
+        return "\n".join([self.shown, *(f"{one.content}{one.name}" for one in self.heredocs)])
+
     def flag(self, name: str) -> str:
         """Return a flag's value, or "" where it is not given."""
         return self.flags.get(name, ("",))[-1]

@@ -9,13 +9,12 @@ import contextlib
 import copy
 import functools
 import io
-import os
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 from rootless.build.cache import StepCache, key_of
-from rootless.build.copied_files import CopiedFiles, put_tar, write_tar
+from rootless.build.copied_files import FilesPart, Part, put_tar, write_tar
 from rootless.build.dockerfile.ignore import NOTHING, Ignored
 from rootless.build.selection import Selection
 from rootless.containers import lifecycle
@@ -128,38 +127,26 @@ class Stage:
             if document is not None:
                 lifecycle.remove(locations, document["Id"], force=True)
 
-    def copy(self, source: "Stage | Folder", selection: Selection, target: str, given: Given, *, unpacks: bool = False) -> None:
-        """Copy files of another stage, or of a folder (owned by root then), to `target`; `unpacks` archives.
-
-        Links of the source lead to nothing outside of it. Raises `RlError`, `OSError`.
-        """
-        if isinstance(source, Stage):
-            self._copy_from_stage(source, selection, target, given)
-            return
-        selection = selection._replace(ignored=source.ignored)
-        root = os.open(source.path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            files = CopiedFiles(root, selection, unpacks=unpacks)
-            key = self.key("copy", target, given, files.digest())
-            if self._take_cached(key):
-                return
-            with self.container() as document:
-                self._put(document, key, lambda inside: files.put(inside, target, given.owner, given.mode))
-        finally:
-            os.close(root)
-
-    def _copy_from_stage(self, source: "Stage", selection: Selection, target: str, given: Given) -> None:
-        asked = (selection.paths, selection.excluded.patterns, selection.parents)
-        key = self.key("copy", asked, target, given, source.diff_ids)
+    def copy(self, parts: Sequence[Part], target: str, given: Given) -> None:
+        """Copy files to `target`, all in one layer. Raises `RlError`, `OSError`."""
+        key = self.key("copy", target, given, [part.key() for part in parts])
         if self._take_cached(key):
             return
-        with tempfile.TemporaryFile(dir=self._engine.locations.data_root) as file:
-            read = functools.partial(write_tar, selection=selection, output=file)
-            with source.container() as document, started_copy(self._engine.locations, document["Id"], read) as wait:
-                is_single = wait()
+        with contextlib.ExitStack() as stack:
+            count = sum([part.prepare(stack) for part in parts])
+
+            def put(root: int) -> None:
+                for part in parts:
+                    part.put(root, target, given.owner, given.mode, is_single=count == 1)
+
             with self.container() as document:
-                put = functools.partial(put_tar, file=file, target=target, owner=given.owner, mode=given.mode, is_single=is_single)
                 self._put(document, key, put)
+
+    def part(self, source: "Stage | Folder", selection: Selection, *, unpacks: bool = False) -> Part:
+        """Return what is to be copied of another stage, or of a folder; links of the source lead to nothing outside of it."""
+        if isinstance(source, Stage):
+            return _StagePart(self._engine.locations, source, selection)
+        return FilesPart(source.path, selection._replace(ignored=source.ignored), unpacks=unpacks)
 
     def drop_empty_base(self) -> None:
         """Take the layer away that a stage from scratch began with; an image without any layer keeps it."""
@@ -229,6 +216,31 @@ class Stage:
     def _take(self, layer: StoredLayer) -> None:
         self.layers.append(layer.blob)
         self.diff_ids, self.layer_keys, self.size = (*self.diff_ids, layer.diff_id), layer.keys, layer.size
+
+
+class _StagePart:
+    """Files of a stage, which come by way of a tar."""
+
+    def __init__(self, locations: Locations, source: Stage, selection: Selection) -> None:
+        self._locations = locations
+        self._source = source
+        self._selection = selection
+
+    def key(self) -> Any:
+        """Return what the source is made of, and what is taken of it."""
+        selection = self._selection
+        return [self._source.diff_ids, selection.paths, selection.excluded.patterns, selection.parents]
+
+    def prepare(self, stack: contextlib.ExitStack) -> int:
+        """Write the tar."""
+        self._file: IO[bytes] = stack.enter_context(tempfile.TemporaryFile(dir=self._locations.data_root))  # noqa: SIM115 - stack
+        read = functools.partial(write_tar, selection=self._selection, output=self._file)
+        with self._source.container() as document, started_copy(self._locations, document["Id"], read) as wait:
+            return int(wait())
+
+    def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write the files, which keep their owners unless another is given."""
+        put_tar(root, file=self._file, target=target, owner=owner, mode=mode, is_single=is_single)
 
 
 def _empty_layer() -> bytes:

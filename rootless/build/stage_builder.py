@@ -1,5 +1,6 @@
 """Going through the instructions of one stage. What an instruction does is in `instructions`, one file a family."""
 
+import tempfile
 from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
@@ -18,7 +19,7 @@ FindImage = Callable[[str, str | None], Image]
 
 
 class Session(NamedTuple):
-    """What all stages of a build share; `stages` are those that are done, by number."""
+    """What all stages of a build share; `stages` are those that are done, by number, `scratch` is a folder for its time."""
 
     engine: Engine
     context: Folder
@@ -29,7 +30,12 @@ class Session(NamedTuple):
     platform: str | None
     uncached: frozenset[str]  # names of stages whose cached steps are not used
     steps: int
+    scratch: str
     stages: dict[int, Stage]
+
+    def new_folder(self) -> str:
+        """Return a new folder for the time of the build."""
+        return tempfile.mkdtemp(dir=self.scratch)
 
     def source(self, name: str) -> Stage | Folder:
         """Return what a COPY --from or a mount names: a context, a stage, or an image. Raises `RlError`."""
@@ -79,13 +85,11 @@ class StageBuilder:
 
         before = len(self.stage.layers)
         try:
-            if instruction.heredocs or instruction.name not in STEPS:
-                raise InvalidInput(f"{instruction.name} with a here-document, or ADD, is not supported yet", "use COPY")
             STEPS[instruction.name](self, instruction)
         except RlError as error:
             raise instruction.shown_in(error) from error
         if instruction.name != "ARG":
-            self.note(instruction.shown, changed=len(self.stage.layers) > before)
+            self.note(instruction.whole, changed=len(self.stage.layers) > before)
 
     def note(self, text: str, *, changed: bool) -> None:
         """Add an entry to the image's history."""

@@ -1,12 +1,15 @@
 """RUN: a command in a container of the stage."""
 
+import os
 from collections.abc import Callable
 from typing import Final
 
 from rootless.build.dockerfile.flags import did_you_mean
+from rootless.build.dockerfile.heredocs import heredoc_of_word
 from rootless.build.instructions.settings import shell_of
 from rootless.build.reader import Instruction
 from rootless.build.stage_builder import StageBuilder
+from rootless.containers.mount_request import BIND, MountRequest
 from rootless.containers.options import CreateOptions
 from rootless.errors import InvalidInput, RlError
 
@@ -16,18 +19,38 @@ _SECURITY: Final = ("sandbox", "insecure")
 
 def _run(builder: StageBuilder, instruction: Instruction) -> None:
     stage = builder.stage
-    arguments = instruction.words if instruction.is_json else [*shell_of(builder), instruction.text]
+    arguments, mounts = _command(builder, instruction)
     own = {name: value for name, value in builder.variables.items() if name not in stage.environment}
     variables = {**builder.session.arguments.proxies, **own}
     if instruction.flags.get("mount"):
         raise InvalidInput("RUN --mount is not supported yet", "leave it out")
     options = CreateOptions(
         environment=tuple(f"{name}={value}" for name, value in variables.items()), network=_network(builder, instruction)
-    )
+    )._replace(mounts=mounts)
     _check_security(instruction)
-    status = stage.run(arguments, options, (own, options.network))
+    script = [document.content for document in instruction.heredocs]
+    status = stage.run(arguments, options, (own, options.network, script))
     if status:
         raise RlError(f'process "{" ".join(arguments)}" did not complete successfully: exit code: {status}')
+
+
+def _command(builder: StageBuilder, instruction: Instruction) -> tuple[list[str], tuple[MountRequest, ...]]:
+    """Return the words of the command, and where it is a script of its own (`#!`), the mount of that."""
+    if instruction.is_json:
+        return instruction.words, ()
+    documents = instruction.heredocs
+    if len(documents) == 1 and heredoc_of_word(instruction.text) is not None:
+        text = documents[0].text
+        if not text.startswith("#!"):
+            return [*shell_of(builder), text], ()
+        path = f"{builder.session.new_folder()}/script"
+        with open(path, "w", encoding="utf-8", errors="surrogateescape", newline="") as file:
+            file.write(text)
+        os.chmod(path, 0o755)  # noqa: S103 - any user of the container may run it
+        place = f"/dev/pipes/{documents[0].name.replace('/', '_')}"
+        return [place], (MountRequest(BIND, path, place, ("bind", "ro"), read_only=True),)
+    lines = [instruction.text, *(f"{document.content}{document.name}" for document in documents)]
+    return [*shell_of(builder), "\n".join(lines)], ()
 
 
 def _network(builder: StageBuilder, instruction: Instruction) -> str:
