@@ -116,11 +116,13 @@ class Connection(Emission):
         events = self._on_acknowledgement(start, acknowledgement, window, bool(payload) or bool(flags & FIN), now)
         if events < 0:
             return 0
+        if flags & URG and urgent and self.state in MAY_RECEIVE:
+            receiver.accept_mark(start + urgent - 1)  # the pointer is to the byte after the urgent one (RFC 6093, 3.1)
         if payload:
             self.acknowledge = True
+            if receiver.end is not None:
+                payload = payload[: max(receiver.end - start, 0)]  # there is nothing behind a FIN
             if self.state in MAY_RECEIVE:
-                if flags & URG and urgent:  # the pointer is to the byte after the urgent one (RFC 6093, 3.1)
-                    receiver.accept_mark(start + urgent - 1)
                 receiver.accept(start, payload, self.inbox)
                 if self.inbox:
                     events |= DATA
@@ -244,6 +246,9 @@ class Connection(Emission):
             self.acknowledge = True
             return -1
         if up_to < sender.unacknowledged:
+            if sender.is_blind(up_to):
+                self.acknowledge = True
+                return -1
             return events
         if up_to > sender.unacknowledged:
             events |= self._on_progress(up_to, now)
@@ -287,6 +292,8 @@ class Connection(Emission):
 
     def _opened(self, now: float) -> None:
         self.state = ESTABLISHED
+        if self._retries:
+            self.sender.round_trip.syn_was_lost()
         self.deadline = self._idle_deadline(now)
         self._offered = None
         self._retries = 0

@@ -10,7 +10,7 @@ from __future__ import annotations
 from slirp_net.tcp.receiving import CAPACITY, SHIFT, Receiver
 from slirp_net.tcp.sending import Sender
 from slirp_net.tcp.sequence import MASK
-from slirp_net.tcp.states import CLOSED, MAY_SEND, ON_OUR_CLOSE, TIME_WAIT
+from slirp_net.tcp.states import CLOSED, MAY_SEND, ON_OUR_CLOSE, SYN_SENT, TIME_WAIT
 from slirp_net.tcp.timestamps import Timestamps
 from slirp_net.wire.tcp import ACK, FIN, PSH, RST, TIMESTAMPS_LENGTH, URG, Options, sack_option
 
@@ -93,7 +93,7 @@ class Emission:
         state, self.state = self.state, CLOSED
         self.deadline = NEVER
         self.sender.discard()
-        if state in (CLOSED, TIME_WAIT):
+        if state in (CLOSED, SYN_SENT, TIME_WAIT):
             return None
         return self.sender.next & MASK, self.receiver.next & MASK, RST | ACK, 0, b"", b""
 
@@ -111,8 +111,9 @@ class Emission:
         return segments
 
     def _segment(self, sequence: int, flags: int, now: float, payload: bytes | memoryview = b"") -> Segment:
-        self.acknowledge = False
         receiver = self.receiver
+        # What came early is told by an acknowledgement of its own: beside data it would be none (RFC 5681, 2).
+        self.acknowledge = bool(payload) and self.acknowledge and receiver.early > 0
         options = self.timestamps.option(now) if self.timestamps is not None else b""
         if receiver.has_early and not payload and self._offered is None:
             options += sack_option([(left & MASK, right & MASK) for left, right in receiver.sack_blocks()], len(options))

@@ -15,6 +15,7 @@ INITIAL: Final = 1.0  # seconds (RFC 6298, 2.1)
 # delays them by 200 ms at most.
 MINIMUM: Final = 0.3
 MAXIMUM: Final = 60.0
+_AFTER_LOST_SYN: Final = 3.0  # RFC 6298, 5.7
 
 _ALPHA = 1 / 8
 _BETA = 1 / 4
@@ -64,6 +65,11 @@ class RoundTrip:
             self._smoothed = sample or 1e-6
             self._deviation = sample / 2
         self.time_out = min(max(self._smoothed + _K * self._deviation, MINIMUM), MAXIMUM)
+
+    def syn_was_lost(self) -> None:
+        """Begin with a longer time-out, unless something has been measured: the SYN had to be sent again (RFC 6298, 5.7)."""
+        if not self._smoothed:
+            self.time_out = _AFTER_LOST_SYN
 
     def back_off(self) -> None:
         """Double the time-out (RFC 6298, 5.5)."""

@@ -91,6 +91,10 @@ class Sender:
         self.round_trip.sent(end, now)
         return start
 
+    def is_blind(self, acknowledgement: int) -> bool:
+        """Tell whether an acknowledgement is older than any that could still be under way: a guess (RFC 5961, 5.2)."""
+        return acknowledgement < self.unacknowledged - self._widest
+
     def end(self) -> int:
         """Note that a FIN is being sent; returns its sequence number."""
         self.fin = self.next
