@@ -19,6 +19,7 @@ from fuse_overlay.union import Ownership, Union, directory_layer
 
 _FOLDERS: Final = 3  # /dev/fuse, upper, work: before the layers
 _MAX_OPEN_FOLDERS: Final = 4096
+_NEW_OBJECTS: Final = 50_000  # between two searches for cycles, of which we make hardly any: at 700 they take a tenth of our time
 
 
 OpenLayer = Callable[[int, OpenFolders, bool], Folder]
@@ -40,6 +41,7 @@ def main(control: int, open_layer: OpenLayer = directory_layer) -> None:
 def _run(control: ControlSocket, open_layer: OpenLayer) -> None:
     os.umask(0)
     gc.freeze()
+    gc.set_threshold(_NEW_OBJECTS)
     mounted = _wait_for_mount(control, open_layer)
     if mounted is None:
         return

@@ -41,6 +41,14 @@ def entry_of(union: Union, inode: Inode, status: os.stat_result) -> Any:
     return entry
 
 
+def reference(inode: Inode) -> Any:
+    """Return what a listing tells of itself and the directory above it: the kernel takes no attributes from there."""
+    entry = pyfuse3.EntryAttributes()
+    entry.st_ino = inode.number
+    entry.st_mode = inode.kind
+    return entry
+
+
 def absent() -> Any:
     """Return what says that a name is absent, for the kernel to remember."""
     entry = pyfuse3.EntryAttributes()

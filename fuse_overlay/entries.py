@@ -201,7 +201,7 @@ def check_empty(union: Union, directory: Directory) -> None:
     """Raise ENOTEMPTY unless the union shows nothing in `directory`."""
     seen: set[bytes] = set()
     for folder in directory.folders:
-        for name, _kind in folder.entries():
+        for name in folder.names():
             if name not in seen and union.find(directory, name) is not None:
                 raise OSError(errno.ENOTEMPTY, os.strerror(errno.ENOTEMPTY))
             seen.add(name)

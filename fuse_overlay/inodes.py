@@ -14,6 +14,7 @@ from fuse_overlay.layer import ITSELF, DirectoryFolder, Folder
 
 ROOT: Final = 1  # FUSE_ROOT_ID
 _DEVICE_SHIFT: Final = 48  # numbers on disk that need more bits, and 0 and 1, have others in a range of our own
+_MOST_ON_DISK: Final = 1 << _DEVICE_SHIFT
 _OWN_RANGE: Final = 1 << 62
 _SPREAD: Final = 0x1E3779B97F4A7C15  # odd, its bits without a pattern: the numbers of two devices lie far from each other
 
@@ -172,17 +173,16 @@ class InodeTable:
 
     def number_of(self, status: os.stat_result) -> int:
         """Return the number for a file on disk."""
-        key = (status.st_dev, status.st_ino)
-        number = self._copied.get(key)
-        if number is not None:
+        on_disk, on_device = status.st_ino, status.st_dev
+        if self._copied and (number := self._copied.get((on_device, on_disk))) is not None:
             return number
-        device = self._devices.get(status.st_dev)
+        device = self._devices.get(on_device)
         if device is None:
-            device = self._devices[status.st_dev] = len(self._devices)
-        if status.st_ino <= ROOT or status.st_ino >> _DEVICE_SHIFT:
-            # Computed, not handed out: it must be the same again when the kernel has forgotten the file, at no memory for each.
-            return _OWN_RANGE | (status.st_ino + device * _SPREAD) & (_OWN_RANGE - 1)
-        return device << _DEVICE_SHIFT | status.st_ino
+            device = self._devices[on_device] = len(self._devices)
+        if ROOT < on_disk < _MOST_ON_DISK:
+            return device << _DEVICE_SHIFT | on_disk
+        # Computed, not handed out: it must be the same again when the kernel has forgotten the file, at no memory for each.
+        return _OWN_RANGE | (on_disk + device * _SPREAD) & (_OWN_RANGE - 1)
 
     def note_copy(self, status: os.stat_result, number: int) -> None:
         """Let the file of the upper with that status have the number of the lower file that it is a copy of."""

@@ -60,8 +60,8 @@ class Folder(Protocol):
         """Return the folder `name`, which exists."""
         ...
 
-    def entries(self) -> Iterator[tuple[bytes, int]]:
-        """Yield each name with its kind (`stat.S_IFMT`), or 0 where only `find` tells it."""
+    def names(self) -> list[bytes]:
+        """Return what is here, with whiteouts."""
         ...
 
     def opacity(self) -> Opacity:
@@ -180,8 +180,12 @@ class DirectoryFolder:
         """See `Folder.child`."""
         return DirectoryFolder(self._open_folders, self, name, notes=self._notes)
 
-    def entries(self) -> Iterator[tuple[bytes, int]]:
-        """See `Folder.entries`."""
+    def names(self) -> list[bytes]:
+        """See `Folder.names`."""
+        return os.listdir(self.path(ITSELF))
+
+    def entries_on_disk(self) -> Iterator[tuple[bytes, int]]:
+        """Yield each name with its kind (`stat.S_IFMT`), or 0 where only `find` tells it; also what is not shown to anybody."""
         descriptor = os.open(ITSELF, _READ_FOLDER, dir_fd=self.descriptor)
         try:
             with os.scandir(descriptor) as found:
@@ -197,10 +201,6 @@ class DirectoryFolder:
         except FileNotFoundError:
             return False
         return True
-
-    def entries_on_disk(self) -> Iterator[tuple[bytes, int]]:
-        """Yield the same, with what is not shown to anybody."""
-        return DirectoryFolder.entries(self)
 
     def opacity(self) -> Opacity:
         """See `Folder.opacity`; read from disk once."""

@@ -11,7 +11,6 @@ file system of libfuse as `.fuse_hiddenXXXX`. These are no files of the union.
 import os
 import re
 import stat
-from collections.abc import Iterator
 from typing import Any, Final
 
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Opacity
@@ -48,11 +47,9 @@ class NfsFolder(DirectoryFolder):
         child.dotted = self.dotted
         return child
 
-    def entries(self) -> Iterator[tuple[bytes, int]]:
-        """See `Folder.entries`."""
-        for name, kind in super().entries():
-            if not (self.dotted and name.startswith(PREFIX)) and not _DELETED.fullmatch(name):
-                yield name, kind
+    def names(self) -> list[bytes]:
+        """See `Folder.names`."""
+        return [name for name in super().names() if not (self.dotted and name.startswith(PREFIX)) and not _DELETED.fullmatch(name)]
 
     def opacity(self) -> Opacity:
         """See `Folder.opacity`."""

@@ -98,20 +98,23 @@ class Union:
             status = folder.find(name)
             if status is None:
                 continue
+            if stat.S_ISDIR(status.st_mode):
+                return self._find_directory(parent, name, index, status), status
             if folder.is_whiteout(name, status):
                 return None
-            if stat.S_ISDIR(status.st_mode):
-                return self._find_directory(parent, name, index), status
             return self._find_file(parent, name, folder, status)
         return None
 
-    def _find_directory(self, parent: Directory, name: bytes, topmost: int) -> Directory:
+    def _find_directory(self, parent: Directory, name: bytes, topmost: int, shown: os.stat_result) -> Directory:
         """Return the new inode of the directory whose topmost folder is that of the parent's folder at the index `topmost`."""
         found: list[Folder] = []
         number = 0
         upper: DirectoryFolder | None = None
-        for folder in parent.folders[topmost:]:
-            status = folder.find(name)
+        folders = parent.folders
+        last = len(folders) - 1
+        for index in range(topmost, last + 1):
+            folder = folders[index]
+            status = shown if index == topmost else folder.find(name)
             if status is None:
                 continue
             if not stat.S_ISDIR(status.st_mode):
@@ -125,7 +128,7 @@ class Union:
                 if not found:
                     number = self.inodes.number_of(status)
                 found.append(child)
-            if child.opacity() is Opacity.OPAQUE:
+            if index < last and child.opacity() is Opacity.OPAQUE:
                 break
         directory = Directory(number, parent, name, upper, tuple(found))
         self.inodes.add(directory)
@@ -134,12 +137,11 @@ class Union:
     def _find_file(self, parent: Directory, name: bytes, folder: Folder, status: os.stat_result) -> tuple[Inode, os.stat_result]:
         number = self.inodes.number_of(status)
         inode = self.inodes.get(number)
-        in_upper = folder is parent.upper
         if inode is None:
             inode = Inode(number, stat.S_IFMT(status.st_mode), parent, name, folder)
             self.inodes.add(inode)
             return inode, status
-        if inode.in_upper and not in_upper:
+        if inode.in_upper and folder is not parent.upper:
             from fuse_overlay.copy_up import join  # it needs this module
 
             return inode, join(self, inode, parent, name)

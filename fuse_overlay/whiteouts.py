@@ -72,7 +72,7 @@ def check_name(folder: DirectoryFolder, name: bytes) -> None:
 
 def clear(folder: DirectoryFolder) -> None:
     """Delete the whiteouts of a folder of the upper, which holds nothing else, after hiding what they hid."""
-    names = [name for name, _kind in folder.entries()]
+    names = folder.names()
     if names:
         folder.set_opacity(Opacity.OPAQUE)
         for name in names:

@@ -7,7 +7,6 @@ import errno
 import os
 import stat
 import tarfile
-from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 from fuse_overlay.layer import ITSELF, DirectoryFolder, Opacity, OpenFolders
@@ -123,10 +122,9 @@ class ArchiveFolder:
         """See `Folder.child`."""
         return ArchiveFolder(self._archive, self._at(name))
 
-    def entries(self) -> Iterator[tuple[bytes, int]]:
-        """See `Folder.entries`."""
-        for name in self._archive.names[self._path]:
-            yield os.fsencode(name), 0
+    def names(self) -> list[bytes]:
+        """See `Folder.names`."""
+        return [os.fsencode(name) for name in self._archive.names[self._path]]
 
     def opacity(self) -> Opacity:
         """See `Folder.opacity`."""
