@@ -43,7 +43,7 @@ _CREATE: Final = (
 
 
 def _fio(kind: str, size: str) -> str:
-    options = f"--name=f --directory=/scratch --size=128m --ioengine=psync --bs={size} --rw={kind} --runtime=3 --minimal"
+    options = f"--name=f --directory=/scratch --size=128m --ioengine=psync --bs={size} --rw={kind} --minimal"
     return f"fio {options} >/dev/null"
 
 
@@ -59,10 +59,11 @@ WORKS: Final = (
     Work("git clone+checkout", "git -c safe.directory='*' clone -q --no-hardlinks /data/repo /scratch/clone"),
     Work("dpkg unpack", "dpkg --root=/scratch/root --force-all --log=/dev/null --unpack /data/package.deb >/dev/null",
          "mkdir -p /scratch/root/var/lib/dpkg/updates /scratch/root/var/lib/dpkg/info; : >/scratch/root/var/lib/dpkg/status"),
-    Work("write 128 MiB, 1m", _fio("write", "1m")),
-    Work("read 128 MiB, 1m", _fio("read", "1m"), _LAY_OUT, warm=True),
-    Work("random write, 4k", _fio("randwrite", "4k"), _LAY_OUT),
-    Work("random read, 4k", _fio("randread", "4k"), _LAY_OUT, warm=True),
+    *(
+        Work(f"{name} 128 MiB, {size}", _fio(kind, size), "" if kind == "write" else _LAY_OUT, warm=name.endswith("read"))
+        for name, kind in (("write", "write"), ("read", "read"), ("random write", "randwrite"), ("random read", "randread"))
+        for size in ("4k", "1m")
+    ),
     Work("create, stat, unlink", f"{_CREATE} /scratch/files 5000"),
     Work("8 processes", f"for n in 1 2 3 4 5 6 7 8; do {_CREATE} /scratch/files$n 1000 & done; wait"),
 )  # fmt: skip
