@@ -51,7 +51,7 @@ class Engine(NamedTuple):
 
     def popen(self, *arguments: str, wrapper: tuple[str, ...] = (), **options: Any) -> "subprocess.Popen[bytes]":
         """Start a command of the engine as its user; below a wrapper (strace), which changes the user itself."""
-        account = {} if wrapper else _account_options(self.user)
+        account = {} if wrapper else account_options(self.user)
         streams = {"stdin": subprocess.DEVNULL, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
         command = [*wrapper, self.program, *arguments]
         return subprocess.Popen(command, env=self.environ, cwd="/", **{**streams, **account, **options})
@@ -143,7 +143,8 @@ def _base_environ(folder: str, user: str) -> dict[str, str]:
     }
 
 
-def _account_options(user: str) -> dict[str, Any]:
+def account_options(user: str) -> dict[str, Any]:
+    """Return the options of `subprocess` that start a program as the user."""
     if os.getuid() != 0:
         return {}
     account = pwd.getpwnam(user)
