@@ -9,8 +9,10 @@ from cli.key_values import parse_labels
 from cli.session import attach_to
 from cli.verb import Verb
 from rootless.build import context
+from rootless.build.agent import parse_ssh
 from rootless.build.builder import BuildOptions, build
 from rootless.build.cache import StepCache
+from rootless.build.secrets import read_secrets
 from rootless.build.stage import Engine
 from rootless.containers.documents import Document
 from rootless.containers.environment import resolve_environment
@@ -28,8 +30,13 @@ from rootless.networks import modes
 @click.option("--iidfile", "iid_file", metavar="FILE", help="Write the image's ID to FILE.")
 @click.option("--label", "labels", multiple=True, metavar="NAME=VALUE", help="Give the image a label.")
 @click.option("--network", default="slirp", metavar="MODE", help="The network of RUN, as in rl run (default: slirp).")
+@click.option("--build-context", "contexts", multiple=True, metavar="NAME=VALUE", help="A further folder, repository or image.")
 @click.option("--no-cache", is_flag=True, help="Run all steps, also those that earlier builds have made.")
+@click.option("--no-cache-filter", "uncached", multiple=True, metavar="STAGE", help="Run all steps of these stages.")
+@click.option("--platform", metavar="OS/ARCH", help="The platform of the image, and of those it is made from.")
 @click.option("--pull", is_flag=True, help="Get newer images of FROM from their registry.")
+@click.option("--secret", "secrets", multiple=True, metavar="id=ID[,src=FILE|,env=NAME]", help="For RUN --mount=type=secret.")
+@click.option("--ssh", multiple=True, metavar="ID[=PATH]", help="An ssh agent's socket, or keys, for RUN --mount=type=ssh.")
 @click.option("--target", metavar="STAGE", help="Build this stage and not the last.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the image's ID only.")
 @click.argument("path", metavar="PATH")
@@ -41,9 +48,14 @@ def command(
     arguments: tuple[str, ...],
     iid_file: str | None,
     labels: tuple[str, ...],
+    contexts: tuple[str, ...],
     network: str,
     no_cache: bool,
+    uncached: tuple[str, ...],
+    platform: str | None,
     pull: bool,
+    secrets: tuple[str, ...],
+    ssh: tuple[str, ...],
     target: str | None,
     quiet: bool,
 ) -> None:
@@ -71,8 +83,21 @@ def command(
         return image_for_container.find(locations, name, wanted)[0]
 
     engine = Engine(locations, os.environ, follow, network, StepCache(locations, reads=not no_cache), say)
-    with context.opened(locations, path, file) as found:
-        options = BuildOptions(found.folder, found.dockerfile, found.name, tags, values, target, parse_labels(labels))
+    with context.named(locations, contexts) as others, context.opened(locations, path, file) as found:
+        options = BuildOptions(
+            found.folder,
+            found.dockerfile,
+            found.name,
+            tags,
+            values,
+            target,
+            parse_labels(labels),
+            others,
+            platform,
+            frozenset(name.lower() for one in uncached for name in one.split(",")),
+            read_secrets(secrets, os.environ),
+            parse_ssh(ssh, os.environ),
+        )
         image = build(engine, options, find_image)
     if iid_file is not None:
         with open(iid_file, "w", encoding="ascii") as output:

@@ -25,9 +25,11 @@ class BuildOptions(NamedTuple):
     arguments: Mapping[str, str] = {}
     target: str | None = None
     labels: Mapping[str, str] = {}
-    contexts: Mapping[str, Folder] = {}  # of --build-context
+    contexts: Mapping[str, Folder | str] = {}  # of --build-context, by name in lower case: folders, and names of images
     platform: str | None = None
     uncached: frozenset[str] = frozenset()  # of --no-cache-filter
+    secrets: Mapping[str, bytes] = {}  # by ID
+    ssh: Mapping[str, tuple[str, ...]] = {}  # an agent's socket, or keys, by ID
 
 
 def build(engine: Engine, options: BuildOptions, find_image: FindImage) -> Image:
@@ -53,6 +55,8 @@ def build(engine: Engine, options: BuildOptions, find_image: FindImage) -> Image
             options.uncached,
             len(dockerfile.instructions),
             folder,
+            options.secrets,
+            options.ssh,
             {},
         )
         for number in plan.order:

@@ -8,7 +8,7 @@ import contextlib
 import io
 import os
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import IO, Final, NamedTuple
 
 from rootless.build import git, scratch
@@ -56,9 +56,30 @@ def opened(locations: Locations, path: str, dockerfile: str | None) -> Iterator[
             yield _of_user(os.path.abspath(path), dockerfile)
 
 
-def folder_context(path: str) -> Folder:
-    """Return a folder as a context, without what its `.dockerignore` leaves out. Raises `InvalidInput`."""
-    return Folder(path, _ignored(path, None))
+@contextlib.contextmanager
+def named(locations: Locations, entries: Sequence[str]) -> Iterator[dict[str, Folder | str]]:
+    """Yield the contexts of `--build-context NAME=…` by name in lower case: folders, and names of images.
+
+    A value is a folder, the URL of a git repository, `docker-image://IMAGE` or `oci-layout://FOLDER[:TAG]`. Raises `InvalidInput`,
+    `NoSuchObject`, `OSError`.
+    """
+    found: dict[str, Folder | str] = {}
+    with scratch.folder(locations) as temporary:
+        for entry in entries:
+            name, _, value = entry.partition("=")
+            if not name or not value:
+                raise InvalidInput(f"invalid context value: {entry:.200}, expected key=value", "--build-context NAME=FOLDER")
+            if value.startswith("docker-image://"):
+                found[name.lower()] = value.removeprefix("docker-image://")
+            elif value.startswith("oci-layout://"):
+                found[name.lower()] = f"oci:{value.removeprefix('oci-layout://')}"
+            elif git.is_url(value):
+                found[name.lower()] = Folder(git.checked_out(value, temporary, keeps_git=False))
+            elif os.path.isdir(value):
+                found[name.lower()] = Folder(os.path.abspath(value), _ignored(os.path.abspath(value), None))
+            else:
+                raise InvalidInput(f"unable to prepare context {name}: path {value!r:.200} not found", "give a folder")
+        yield found
 
 
 def _of_user(path: str, dockerfile: str | None) -> Context:

@@ -16,7 +16,7 @@ from rootless.build.cache import content_of
 from rootless.build.destination import put_archive, put_members
 from rootless.build.modes import parse_mode
 from rootless.build.selection import SelectedMembers, Selection, matches
-from rootless.containers.copying.extraction import Members
+from rootless.containers.copying.extraction import Members, Owner, extract_members
 from rootless.containers.copying.places import Place
 from rootless.errors import CorruptImage
 from rootless.images import tar
@@ -153,6 +153,13 @@ class _Files:
                 return next(iter(TarReader(archive_blocks(file, Limits()))), None) is not None
             except CorruptImage:  # compressed, but no tar
                 return False
+
+
+def materialized(folder: str, selection: Selection, target: str) -> None:
+    """Copy what is taken of a folder to another one of the user's, by the user's own rights."""
+    with _opened_folder(folder) as root:
+        members = SelectedMembers(root, selection, matches(root, selection))
+        extract_members(Place(None, target, target), members, Owner(archive=False))
 
 
 def _digest(file: IO[bytes]) -> str:

@@ -50,7 +50,7 @@ class Mount(NamedTuple):
 
 def source_of_mount(text: str) -> str:
     """Return what a mount takes files from, or "": a stage, an image, a context."""
-    for field in _split(text):
+    for field in fields_of(text):
         key, _, value = field.partition("=")
         if key.strip().lower() == "from":
             return value
@@ -60,7 +60,7 @@ def source_of_mount(text: str) -> str:
 def parse_mount(text: str, expand: Callable[[str], str] = lambda word: word) -> Mount:
     """Return what one --mount asks for; `expand` replaces the variables in names and paths. Raises `InvalidInput`."""
     fields: dict[str, str] = {}
-    for field in _split(text):
+    for field in fields_of(text):
         key, equals, value = field.partition("=")
         key = key.strip().lower()
         if key not in _ALL:
@@ -103,7 +103,7 @@ def _mount(kind: str, fields: dict[str, str]) -> Mount:
     )
 
 
-def _split(text: str) -> list[str]:
+def fields_of(text: str) -> list[str]:
     """Return the fields of a line of comma-separated values, with quotes as CSV has them (RFC 4180)."""
     try:
         return next(csv.reader([text], strict=True), [])

@@ -47,13 +47,13 @@ def make_plan(dockerfile: Dockerfile, arguments: Arguments, target: str | None, 
 
     Takes the ARGs before the first FROM. Raises `InvalidInput`.
     """
+    taken = frozenset(name.lower() for name in named)
     heads = _heads(dockerfile, arguments)
     stages: list[StagePlan] = []
     ends = [*heads[1:], len(dockerfile.instructions)]
     for number, (head, end) in enumerate(zip(heads, ends, strict=True)):
-        stages.append(_stage((number, head), dockerfile.instructions[head:end], arguments, stages, frozenset(named)))
+        stages.append(_stage((number, head), dockerfile.instructions[head:end], arguments, stages, taken))
     names = _names_of(stages)
-    taken = {name.lower() for name in named}
     done = tuple(
         stage._replace(uses=frozenset(_uses(stage, {key: found for key, found in names.items() if key not in taken})))
         for stage in stages
@@ -105,7 +105,7 @@ def _stage(
             "use letters, digits, -, _ and .",
         )
     names = _names_of(before)
-    base_stage = names.get(parts[0].lower()) if not parts[0].isdecimal() and parts[0] not in named else None
+    base_stage = names.get(parts[0].lower()) if not parts[0].isdecimal() and parts[0].lower() not in named else None
     return StagePlan(*place, name, parts[0], wanted, head, tuple(instructions[1:]), frozenset(), base_stage)
 
 

@@ -16,6 +16,7 @@ from typing import IO, Any, NamedTuple
 from rootless.build.cache import StepCache, key_of
 from rootless.build.copied_files import FilesPart, Part, put_tar, write_tar
 from rootless.build.dockerfile.ignore import NOTHING, Ignored
+from rootless.build.mount_points import remove_mount_points
 from rootless.build.selection import Selection
 from rootless.containers import lifecycle
 from rootless.containers.commit import write_layer
@@ -98,10 +99,10 @@ class Stage:
         new.layers = list(self.layers)
         return new
 
-    def run(self, arguments: list[str], options: CreateOptions, key: tuple[Any, ...]) -> int:
+    def run(self, arguments: list[str], options: CreateOptions, key: tuple[Any, ...], places: Sequence[str] = ()) -> int:
         """Run a command and keep what it changed; returns its exit status, other than 0 without a layer.
 
-        `options` are those of its container, `key` what of them its outcome depends on.
+        `options` are those of its container, `key` what of them its outcome depends on, `places` the paths that they mount upon.
         """
         step = self.key("run", arguments, self.settings.get("User") or "", *key)
         if self._take_cached(step):
@@ -121,7 +122,7 @@ class Stage:
                 running = lifecycle.begin(locations, document, lock)
                 status = self._engine.follow(running, document)
             if status == 0:
-                self._keep_changes(document, step)
+                self._keep_changes(document, step, places)
             return status
         finally:
             if document is not None:
@@ -200,11 +201,14 @@ class Stage:
             self._take(step.layer)
         return True
 
-    def _keep_changes(self, document: Document, key: str) -> None:
+    def _keep_changes(self, document: Document, key: str, places: Sequence[str] = ()) -> None:
         locations = self._engine.locations
         document = ContainerStore(locations).find(document["Id"])
         with tempfile.TemporaryFile(dir=locations.data_root) as file:
-            is_changed = run_in_parent(locations, write_layer, root_trees(locations, document), file.fileno())
+            trees = root_trees(locations, document)
+            if places:
+                run_in_parent(locations, remove_mount_points, trees.upper, trees.layers, list(places))
+            is_changed = run_in_parent(locations, write_layer, trees, file.fileno())
             file.seek(0)
             self._engine.cache.note(key, self._put_layer(file) if is_changed else None)
 

@@ -23,7 +23,7 @@ class Session(NamedTuple):
 
     engine: Engine
     context: Folder
-    contexts: Mapping[str, Folder]  # named ones
+    contexts: Mapping[str, Folder | str]  # named ones: folders, and names of images
     arguments: Arguments
     plan: Plan
     find_image: FindImage
@@ -31,6 +31,8 @@ class Session(NamedTuple):
     uncached: frozenset[str]  # names of stages whose cached steps are not used
     steps: int
     scratch: str
+    secrets: Mapping[str, bytes]  # by ID
+    ssh: Mapping[str, tuple[str, ...]]  # agents and keys by ID
     stages: dict[int, Stage]
 
     def new_folder(self) -> str:
@@ -39,8 +41,9 @@ class Session(NamedTuple):
 
     def source(self, name: str) -> Stage | Folder:
         """Return what a COPY --from or a mount names: a context, a stage, or an image. Raises `RlError`."""
-        if name.lower() in self.contexts:
-            return self.contexts[name.lower()]
+        named = self.contexts.get(name.lower())
+        if named is not None:
+            return Stage(self.engine, self.find_image(named, self.platform)) if isinstance(named, str) else named
         number = self.plan.find(name)
         if number is None:
             return Stage(self.engine, self.find_image(name, self.platform))
@@ -112,6 +115,10 @@ class StageBuilder:
                 if machine.variant:
                     stage.config["variant"] = machine.variant
                 return stage
-            return Stage(self.engine, self.session.find_image(plan.base, wanted or None))
+            named = self.session.contexts.get(plan.base.lower(), plan.base)
+            if not isinstance(named, str):
+                text = f"the context {plan.base} is a folder, and a stage goes on from an image"
+                raise InvalidInput(text, "COPY --from takes its files")
+            return Stage(self.engine, self.session.find_image(named, wanted or None))
         except RlError as error:
             raise plan.head.shown_in(error) from error

@@ -42,6 +42,7 @@ class MountRequest(NamedTuple):
     subpath: str = ""
     labels: tuple[tuple[str, str], ...] = ()
     driver_options: tuple[tuple[str, str], ...] = ()
+    layer_keys: tuple[str, ...] = ()  # of an image that is not in the store, bottom first: a stage of a build
 
 
 def check_target(target: str) -> str:

@@ -137,11 +137,14 @@ class Resolver:
                 self.resolved.staging["CopyUp"].append([volume.folder, source, request.target])
 
     def _image(self, request: MountRequest) -> None:
-        image = find_image(self._locations, request.source)
-        self.resolved.images.append({"Id": image.id, "LayerKeys": list(image.layer_keys)})
+        keys = list(request.layer_keys)
+        if not keys:
+            image = find_image(self._locations, request.source)
+            keys = list(image.layer_keys)
+            self.resolved.images.append({"Id": image.id, "LayerKeys": keys})
         point = {
             "Kind": "image",
-            "LayerKeys": list(image.layer_keys),
+            "LayerKeys": keys,
             "Writable": not request.read_only,
             "Path": request.subpath,
             "What": f"image {request.source}",

@@ -14,7 +14,10 @@ _SYNONYMS: Final = {"src": "source", "id": "source", "dst": "target", "destinati
 
 
 class SecretRequest(NamedTuple):
-    """One secret; `target` is a path in the container, or with type ENV the name of a variable."""
+    """One secret; `target` is a path in the container, or with type ENV the name of a variable.
+
+    `data` is what it holds where it is none of the user's store (None).
+    """
 
     name: str
     kind: str
@@ -22,6 +25,7 @@ class SecretRequest(NamedTuple):
     uid: int = 0
     gid: int = 0
     mode: int = 0o444
+    data: bytes | None = None
 
 
 def parse_secret(text: str) -> SecretRequest:

@@ -14,7 +14,7 @@ from rootless.containers.documents import Document
 from rootless.containers.secret_options import ENV, FOLDER, SecretRequest
 from rootless.errors import InvalidInput, NodeLacks
 from rootless.locations import Locations
-from rootless.storage.secret_store import SecretStore
+from rootless.storage.secret_store import Secret, SecretStore
 
 _MOUNT_OPTIONS = ["bind", "ro", "nosuid", "nodev", "noexec"]
 
@@ -28,7 +28,7 @@ def add_secrets(locations: Locations, folder: str, document: Document, requests:
     variables: list[dict[str, Any]] = []
     shown = []
     for number, request in enumerate(requests):
-        secret = store.get(request.name)
+        secret = store.get(request.name) if request.data is None else Secret("", request.name, "", "", {}, request.data)
         path = f"{folder}/secrets/{number}"
         _write(path, secret.data, 0o600)
         shown.append({"Name": secret.name, "ID": secret.id, "UID": request.uid, "GID": request.gid, "Mode": request.mode})

@@ -1,5 +1,6 @@
 """RUN: a command in a container of the stage."""
 
+import contextlib
 import os
 from collections.abc import Callable
 from typing import Final
@@ -8,6 +9,7 @@ from rootless.build.dockerfile.flags import did_you_mean
 from rootless.build.dockerfile.heredocs import heredoc_of_word
 from rootless.build.instructions.settings import shell_of
 from rootless.build.reader import Instruction
+from rootless.build.run_mounts import resolve_mounts
 from rootless.build.stage_builder import StageBuilder
 from rootless.containers.mount_request import BIND, MountRequest
 from rootless.containers.options import CreateOptions
@@ -19,19 +21,23 @@ _SECURITY: Final = ("sandbox", "insecure")
 
 def _run(builder: StageBuilder, instruction: Instruction) -> None:
     stage = builder.stage
-    arguments, mounts = _command(builder, instruction)
+    arguments, script = _command(builder, instruction)
     own = {name: value for name, value in builder.variables.items() if name not in stage.environment}
     variables = {**builder.session.arguments.proxies, **own}
-    if instruction.flags.get("mount"):
-        raise InvalidInput("RUN --mount is not supported yet", "leave it out")
-    options = CreateOptions(
-        environment=tuple(f"{name}={value}" for name, value in variables.items()), network=_network(builder, instruction)
-    )._replace(mounts=mounts)
+    network = _network(builder, instruction)
     _check_security(instruction)
-    script = [document.content for document in instruction.heredocs]
-    status = stage.run(arguments, options, (own, options.network, script))
+    with contextlib.ExitStack() as stack:
+        mounts = resolve_mounts(builder, instruction, stack)
+        options = CreateOptions(
+            environment=(*mounts.environment, *(f"{name}={value}" for name, value in variables.items())),
+            network=network,
+            mounts=(*script, *mounts.requests),
+            secrets=tuple(mounts.secrets),
+        )
+        key = (own, network, [document.content for document in instruction.heredocs], mounts.key)
+        status = stage.run(arguments, options, key, mounts.places)
     if status:
-        raise RlError(f'process "{" ".join(arguments)}" did not complete successfully: exit code: {status}')
+        raise RlError(f'process "{" ".join(arguments):.2000}" did not complete successfully: exit code: {status}')
 
 
 def _command(builder: StageBuilder, instruction: Instruction) -> tuple[list[str], tuple[MountRequest, ...]]:
