@@ -1,14 +1,19 @@
-"""The device on the container's side: a tap with virtio headers (the kernel's networking/tuntap.rst, linux/if_tun.h).
+"""The device on the container's side: a tap, or a packet socket at the other end of the container's veth device.
 
-A frame in a slot is: 10 bytes of virtio header, 14 of Ethernet, then the packet. With the offloads set here the container's kernel
-hands over TCP super-segments of up to 64 KiB, whatever its MTU, and computes no checksums; it takes the same from us.
+Both have virtio headers: see the kernel's networking/tuntap.rst and linux/if_tun.h, and packet(7) with PACKET_VNET_HDR. A frame in
+a slot is: 10 bytes of virtio header, 14 of Ethernet, then the packet. With the offloads of both the container's kernel hands over
+TCP super-segments of up to 64 KiB, whatever its MTU, and computes no checksums; it takes the same from us.
+
+A tap has a queue of its own, and a full one makes the container's kernel wait. A packet socket has a buffer, and what comes when
+it is full is lost.
 """
 
 from __future__ import annotations
 
 import os
-from errno import EAGAIN, EBADFD, EFAULT, EIO, ENOBUFS, ENOMEM
+from errno import EAGAIN, EBADFD, EFAULT, EINVAL, EIO, ENETDOWN, ENOBUFS, ENOMEM, ENXIO
 from fcntl import ioctl
+from stat import S_ISSOCK
 from struct import Struct
 
 from slirp_net.wire import ethernet, vnet
@@ -31,18 +36,22 @@ _TUN_F_TSO6 = 0x04
 _TUN_F_TSO_ECN = 0x08
 
 # The device is down or has no room: the frame is lost, as on any wire, and TCP sends it again.
-_LOSSES: Final = frozenset({EAGAIN, EIO, ENOBUFS, ENOMEM, EBADFD, EFAULT})
+_LOSSES: Final = frozenset({EAGAIN, EIO, ENOBUFS, ENOMEM, EBADFD, EFAULT, ENETDOWN, ENXIO})
+# A frame that no header can describe, and which the kernel has dropped; or the end of the device, which shows otherwise, too.
+_UNREADABLE: Final = frozenset({EAGAIN, EINVAL, ENETDOWN})
 
 
-class Tap:
-    """An attached tap, whose descriptor it owns."""
+class Device:
+    """An attached device, whose descriptor it owns."""
 
-    __slots__ = ("descriptor", "lost")
+    __slots__ = ("descriptor", "is_socket", "lost")
 
     def __init__(self, descriptor: int) -> None:
-        """Set the offloads of a tap made with IFF_VNET_HDR. Raises `OSError`."""
-        ioctl(descriptor, _TUNSETVNETHDRSZ, _HEADER_SIZE)
-        ioctl(descriptor, _TUNSETOFFLOAD, _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6 | _TUN_F_TSO_ECN)
+        """Use a tap made with IFF_VNET_HDR, whose offloads this sets, or a packet socket with PACKET_VNET_HDR. Raises `OSError`."""
+        self.is_socket = S_ISSOCK(os.fstat(descriptor).st_mode)
+        if not self.is_socket:
+            ioctl(descriptor, _TUNSETVNETHDRSZ, _HEADER_SIZE)
+            ioctl(descriptor, _TUNSETOFFLOAD, _TUN_F_CSUM | _TUN_F_TSO4 | _TUN_F_TSO6 | _TUN_F_TSO_ECN)
         os.set_blocking(descriptor, False)
         self.descriptor = descriptor
         self.lost = 0
@@ -54,7 +63,9 @@ class Tap:
         """
         try:
             return os.readv(self.descriptor, (slot.view,))
-        except BlockingIOError:
+        except OSError as error:
+            if error.errno not in _UNREADABLE:
+                raise
             return 0
 
     def write(self, parts: tuple[bytes | memoryview, ...]) -> None:

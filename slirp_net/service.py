@@ -9,7 +9,7 @@ from select import EPOLLIN
 from slirp_net.buffers import Arena
 from slirp_net.configuration import Configuration
 from slirp_net.control import Control
-from slirp_net.device import Tap
+from slirp_net.device import Device
 from slirp_net.host.dns import PORT, Forwarder
 from slirp_net.host.dns_stream import StreamService
 from slirp_net.host.names import FixedNames
@@ -41,7 +41,7 @@ class Service:
         self.deadline = NEVER
         self._loop = loop
         self._arena = Arena()
-        self._tap: Tap | None = None
+        self._tap: Device | None = None
         self._frames = 0
         self._active_at = 0.0
         self._control = Control(control, loop, {"attach": self._attach, "stats": self._stats})
@@ -52,7 +52,7 @@ class Service:
         if len(descriptors) != 1:
             raise ValueError("attach takes one descriptor, the tap")
         configuration = Configuration(request)
-        tap = self._tap = Tap(descriptors[0])
+        tap = self._tap = Device(descriptors[0])
         descriptors.clear()
         loop, arena = self._loop, self._arena
         self._stack = stack = Stack(configuration, tap, loop)
@@ -88,7 +88,7 @@ class Service:
         """Read frames until there are none, or a fair share has been read."""
         assert self._tap is not None
         tap, arena, on_frame = self._tap, self._arena, self._stack.on_frame
-        if not events & EPOLLIN:
+        if not events & EPOLLIN and not tap.is_socket:  # a socket tells of it once, by the error that is read below
             self._loop.forget(tap.descriptor)  # the device is gone, and the container with it
             return
         slot = self._slot

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from slirp_net.buffers import Slot
     from slirp_net.configuration import Configuration
-    from slirp_net.device import Tap
+    from slirp_net.device import Device
     from slirp_net.loop import Loop
 
     class Transport(Protocol):
@@ -41,7 +41,7 @@ _UDP_CHECKSUM: Final = vnet.partial_checksum(_UDP_AT + udp.LENGTH, _UDP_AT, udp.
 class Stack:
     """The network layer of one container."""
 
-    def __init__(self, configuration: Configuration, tap: Tap, loop: Loop) -> None:
+    def __init__(self, configuration: Configuration, tap: Device, loop: Loop) -> None:
         self.configuration = configuration
         self._reassembly = Reassembly(loop)
         self._identification = 0

@@ -10,9 +10,8 @@ from rootless.containers.namespace_modes import KEEP_GROUPS, OF_CONTAINER, is_ke
 from rootless.containers.options import SHM_SIZE
 from rootless.containers.sharing import Shared, open_shared
 from rootless.containers.store import ContainerStore
-from rootless.errors import InvalidInput, RlError
+from rootless.errors import InvalidInput
 from rootless.images import layers as image_layers
-from rootless.linux.interfaces import DEVICE_PATH
 from rootless.locations import Locations
 from rootless.networks import modes, name_files
 from rootless.networks.modes import Network
@@ -165,19 +164,6 @@ def load_filter(locations: Locations, document: Document, names: tuple[str, ...]
     platform = seccomp.Platform.of_this_node()
     program = seccomp.load_default_program(f"{locations.data_root}/seccomp", names, platform)
     return SeccompFilter(program, seccomp.filter_flags({}))
-
-
-def make_network(network: Network) -> int | None:
-    """Set up the container's network namespace, with what to do where the node does not permit it."""
-    try:
-        return modes.make_device(network)
-    except OSError as error:
-        if error.filename != DEVICE_PATH:
-            raise
-        raise RlError(
-            f"cannot make the container's network device: {error.strerror}: {error.filename}",
-            "ask the administrator to make it readable and writable (mode 0666, module tun), or use --network host or none",
-        ) from None
 
 
 def _layers(locations: Locations, document: Document) -> tuple[str, ...]:

@@ -19,6 +19,7 @@ from rootless.linux.process import ProcessId, identify
 from rootless.locations import Locations
 from rootless.namespaces.idmap import write_by_kernel
 from rootless.namespaces.parent import add_member, child_maps, fork_into_parent, own_maps, remove_member
+from rootless.networks import modes
 from rootless.runtime import launch
 from rootless.runtime.interpreter import engine_maps
 from rootless.runtime.process import complete
@@ -170,7 +171,7 @@ class Run:
             self._document["Rl"]["User"],
             prepared.capability_names,
             mount_root,
-            lambda: bundle.make_network(network),
+            lambda: modes.make_device(network),
             prepared.seccomp_filter,
             stdio,
             prepared.reaper,

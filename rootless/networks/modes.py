@@ -2,10 +2,13 @@
 
 from typing import Any, Final, NamedTuple
 
-from rootless.errors import InvalidInput
-from rootless.linux.interfaces import Interfaces, create_tap
+from rootless.errors import InvalidInput, RlError
+from rootless.linux.interfaces import DEVICE_PATH, Interfaces, create_tap
 
 DEVICE: Final = "eth0"
+_TUN_HINT: Final = (
+    f"ask the administrator to make {DEVICE_PATH} readable and writable (mode 0666, module tun), or use --network host or none"
+)
 HOST_NAMES: Final = ("host.containers.internal", "host.docker.internal")
 
 
@@ -20,6 +23,7 @@ class PrivateNetwork(NamedTuple):
     mac: str = "02:00:0a:00:02:64"
     gateway_mac: str = "02:00:0a:00:02:02"
     allow_host_loopback: bool = False
+    device: str = ""  # tap or veth; empty: a tap where the node permits it
 
 
 class Network(NamedTuple):
@@ -55,9 +59,12 @@ def _with_options(private: PrivateNetwork, option_text: str) -> PrivateNetwork:
             private = private._replace(mtu=int(value))
         elif name == "allow_host_loopback" and value in ("true", "false"):
             private = private._replace(allow_host_loopback=value == "true")
+        elif name == "device" and value in ("tap", "veth"):
+            private = private._replace(device=value)
         else:
             raise InvalidInput(
-                f'invalid option of the network slirp: "{option}"', "known are mtu=576..65520 and allow_host_loopback=true|false"
+                f'invalid option of the network slirp: "{option}"',
+                "known are mtu=576..65520, allow_host_loopback=true|false and device=tap|veth",
             )
     return private
 
@@ -70,30 +77,52 @@ def with_mac(network: Network, mac: str | None) -> Network:
 
 
 def make_device(network: Network) -> int | None:
-    """Set up the caller's new network namespace; returns the tap's descriptor where there is one, which the caller closes.
+    """Set up the caller's new network namespace; returns the device's descriptor where there is one, which the caller closes.
 
     Nothing is made in the node's own namespace (mode host) or in another container's.
 
-    Raises `OSError`, for /dev/net/tun with that path.
+    Raises `OSError`, and `RlError` where the node permits no device.
     """
     if network.mode == "host" or network.is_joined:
         return None
     interfaces = Interfaces()
     try:
         interfaces.set_up("lo")
-        return None if network.private is None else _make_tap(interfaces, network.private)
+        return None if network.private is None else _make_device(interfaces, network.private)
     finally:
         interfaces.close()
 
 
-def _make_tap(interfaces: Interfaces, private: PrivateNetwork) -> int:
-    tap = create_tap(DEVICE)
+def _make_device(interfaces: Interfaces, private: PrivateNetwork) -> int:
+    device = _open_device(private)
     interfaces.set_mtu(DEVICE, private.mtu)
     interfaces.set_mac(DEVICE, private.mac)
     interfaces.set_address(DEVICE, private.address, private.prefix)
     interfaces.set_up(DEVICE)
     interfaces.add_default_route(private.gateway)
-    return tap
+    return device
+
+
+def _open_device(private: PrivateNetwork) -> int:
+    """Make the device: a tap, or where the node permits none, a veth pair with a packet socket at its other end."""
+    if private.device == "veth":
+        return _open_veth(private, "")
+    try:
+        return create_tap(DEVICE)
+    except OSError as error:
+        reason = f"{error.strerror}: {error.filename}"
+        if private.device == "tap":
+            raise RlError(f"cannot make the container's network device: {reason}", _TUN_HINT) from None
+    return _open_veth(private, f"{reason}; and ")
+
+
+def _open_veth(private: PrivateNetwork, before: str) -> int:
+    from rootless.linux import veth  # most nodes permit a tap
+
+    try:
+        return veth.create_veth(DEVICE, private.mtu)
+    except OSError as error:
+        raise RlError(f"cannot make the container's network device: {before}{error.strerror}", _TUN_HINT) from None
 
 
 def attach_request(private: PrivateNetwork) -> dict[str, Any]:

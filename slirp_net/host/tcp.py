@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from typing import Final, Protocol
 
     from slirp_net.buffers import Arena, Slot
-    from slirp_net.device import Tap
+    from slirp_net.device import Device
     from slirp_net.loop import Loop
     from slirp_net.stack import Stack
 
@@ -39,7 +39,7 @@ _SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 class Flows:
     """The table of TCP flows; `most` is how many there may be. `services` are those of the stack's own ends: (address, port)."""
 
-    def __init__(self, stack: Stack, tap: Tap, loop: Loop, arena: Arena, most: int) -> None:
+    def __init__(self, stack: Stack, tap: Device, loop: Loop, arena: Arena, most: int) -> None:
         self.stack = stack
         self.tap = tap
         self.loop = loop

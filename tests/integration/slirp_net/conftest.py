@@ -9,9 +9,13 @@ from tests.integration.slirp_net.container import Container
 from tests.integration.slirp_net.outside import Host
 
 
-@pytest.fixture(params=[65520, 1500], ids=["mtu65520", "mtu1500"])
+@pytest.fixture(
+    params=[(65520, "tap"), (1500, "tap"), (65520, "veth"), (1500, "veth")],
+    ids=["mtu65520", "mtu1500", "veth_mtu65520", "veth_mtu1500"],
+)
 def container(request: pytest.FixtureRequest) -> Iterator[Container]:
-    with Container(request.param) as made:
+    mtu, device = request.param
+    with Container(mtu, device=device) as made:
         yield made.start()
 
 

@@ -15,6 +15,7 @@ from collections.abc import Callable
 from typing import Any, Self
 
 from rootless.linux.interfaces import Interfaces, create_tap
+from rootless.linux.veth import create_veth
 
 ADDRESS, GATEWAY, DNS = "10.0.2.100", "10.0.2.2", "10.0.2.3"
 MAC, GATEWAY_MAC = "02:00:0a:00:02:64", "02:00:0a:00:02:02"
@@ -43,14 +44,14 @@ def become_unprivileged() -> None:
 class Container:
     """The namespaces (held by a sleeping process), the tap, and the stack's process."""
 
-    def __init__(self, mtu: int = 65520, allow_host_loopback: bool = True) -> None:
+    def __init__(self, mtu: int = 65520, allow_host_loopback: bool = True, device: str = "tap") -> None:
         self.mtu = mtu
         self.allow_host_loopback = allow_host_loopback
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.init = os.fork()
         if self.init == 0:
             ours.close()
-            _be_init(theirs, mtu)
+            _be_init(theirs, mtu, device)
         theirs.close()
         packet, descriptors, _, _ = socket.recv_fds(ours, 100, 1)
         ours.close()
@@ -175,13 +176,13 @@ def unshare_as_root(flags: int) -> None:
             file.write(text)
 
 
-def _be_init(engine: socket.socket, mtu: int) -> None:
+def _be_init(engine: socket.socket, mtu: int, device: str) -> None:
     try:
         become_unprivileged()
         unshare_as_root(CLONE_NEWNET)
         interfaces = Interfaces()
         interfaces.set_up("lo")
-        tap = create_tap(DEVICE)
+        tap = create_tap(DEVICE) if device == "tap" else create_veth(DEVICE, mtu)
         interfaces.set_mtu(DEVICE, mtu)
         interfaces.set_mac(DEVICE, MAC)
         interfaces.set_address(DEVICE, ADDRESS, 24)
