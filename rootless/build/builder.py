@@ -1,5 +1,6 @@
 """Building an image from a Dockerfile: the plan of its stages, each of them in turn, and the image that the last one makes."""
 
+import functools
 from collections.abc import Mapping
 from typing import NamedTuple
 
@@ -7,7 +8,8 @@ from rootless.build import reader, scratch
 from rootless.build.plan import make_plan
 from rootless.build.scope import Arguments
 from rootless.build.stage import Engine, Folder, Stage
-from rootless.build.stage_builder import FindImage, Session, StageBuilder
+from rootless.build.stage_builder import FindImage, Session
+from rootless.build.stages import build_stages
 from rootless.containers.store import ContainerStore
 from rootless.errors import NoSuchObject
 from rootless.images import additions, platform, reference
@@ -50,7 +52,7 @@ def build(engine: Engine, options: BuildOptions, find_image: FindImage) -> Image
             options.contexts,
             arguments,
             plan,
-            find_image,
+            functools.cache(find_image),
             options.platform,
             options.uncached,
             len(dockerfile.instructions),
@@ -59,8 +61,7 @@ def build(engine: Engine, options: BuildOptions, find_image: FindImage) -> Image
             options.ssh,
             {},
         )
-        for number in plan.order:
-            session.stages[number] = StageBuilder(session, plan.stages[number]).build()
+        build_stages(session)
         return _stored(engine, _finished(session.stages[plan.order[-1]], options.labels), [target.name for target in targets])
 
 

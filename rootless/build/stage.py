@@ -99,6 +99,23 @@ class Stage:
         new.layers = list(self.layers)
         return new
 
+    def state(self) -> dict[str, Any]:
+        """Return what `of_state` makes a stage of, in another process; JSON can carry it."""
+        kept = {"config": self.config, "settings": self.settings, "diff_ids": self.diff_ids, "layer_keys": self.layer_keys}
+        own = {"size": self.size, "base_id": self._base_id, "has_empty_base": self._has_empty_base}
+        return {**kept, **own, "layers": self.layers}
+
+    @classmethod
+    def of_state(cls, engine: Engine, state: dict[str, Any]) -> "Stage":
+        """Return the stage that another process has built."""
+        new = cls.__new__(cls)
+        new._engine = engine
+        new.config, new.settings, new.size = state["config"], state["settings"], state["size"]
+        new.layers = [Blob(*layer) for layer in state["layers"]]
+        new.diff_ids, new.layer_keys = tuple(state["diff_ids"]), tuple(state["layer_keys"])
+        new._base_id, new._has_empty_base = state["base_id"], state["has_empty_base"]
+        return new
+
     def run(self, arguments: list[str], options: CreateOptions, key: tuple[Any, ...], places: Sequence[str] = ()) -> int:
         """Run a command and keep what it changed; returns its exit status, other than 0 without a layer.
 

@@ -1,14 +1,19 @@
 """The instructions that change an image's config and make no files: ENV, LABEL, CMD, USER and their like; and ARG."""
 
+import re
 from collections.abc import Callable
 from typing import Final
 
 from rootless.build import healthcheck
 from rootless.build.reader import Instruction
 from rootless.build.stage_builder import StageBuilder
+from rootless.errors import InvalidInput
 from rootless.images.changes import apply_changes
+from rootless.runtime.signals import signal_number
 
 _SHELL: Final = ["/bin/sh", "-c"]
+_PORTS: Final = re.compile(r"(\d{1,5})(?:-(\d{1,5}))?(?:/(tcp|udp|sctp))?", re.ASCII)
+_LAST_PORT: Final = 65535
 
 
 def shell_of(builder: StageBuilder) -> list[str]:
@@ -56,14 +61,40 @@ def _healthcheck(builder: StageBuilder, instruction: Instruction) -> None:
     builder.stage.settings["Healthcheck"] = healthcheck.parse(instruction.text, flags, instruction.words[1:])
 
 
+def _expose(builder: StageBuilder, instruction: Instruction) -> None:
+    words = [word for text in instruction.arguments for word in instruction.expand_words(text, builder.scope)]
+    ports = [port for word in words for port in _ports(word)]
+    settings = builder.stage.settings
+    settings["ExposedPorts"] = {**(settings.get("ExposedPorts") or {}), **{port: {} for port in ports}}
+
+
+def _ports(text: str) -> list[str]:
+    """Return the ports of `PORT[-LAST][/PROTOCOL]`. Raises `InvalidInput`."""
+    match = _PORTS.fullmatch(text.lower())
+    first, last = (int(match[1]), int(match[2] or match[1])) if match else (1, 0)
+    if match is None or not first <= last <= _LAST_PORT:
+        raise InvalidInput(f"invalid containerPort: {text:.100}", "EXPOSE 80, 53/udp or 8000-8010")
+    return [f"{port}/{match[3] or 'tcp'}" for port in range(first, last + 1)]
+
+
+def _volume(builder: StageBuilder, instruction: Instruction) -> None:
+    scope, settings = builder.scope, builder.stage.settings
+    paths = [path for path in (instruction.expand(word, scope) for word in instruction.arguments) if path]
+    settings["Volumes"] = {**(settings.get("Volumes") or {}), **{path: {} for path in paths}}
+
+
+def _stop_signal(builder: StageBuilder, instruction: Instruction) -> None:
+    name = instruction.expand(instruction.text, builder.scope)
+    signal_number(name)
+    builder.stage.settings["StopSignal"] = name
+
+
 def _change(builder: StageBuilder, instruction: Instruction) -> None:
     apply_changes(builder.stage.settings, [f"{instruction.name} {instruction.text}"])
 
 
-def _change_expanded(builder: StageBuilder, instruction: Instruction) -> None:
-    if not instruction.text.startswith("["):
-        instruction = instruction._replace(text=instruction.expand(instruction.text, builder.scope))
-    _change(builder, instruction)
+def _user(builder: StageBuilder, instruction: Instruction) -> None:
+    builder.stage.settings["User"] = instruction.expand(instruction.text, builder.scope)
 
 
 def _maintainer(builder: StageBuilder, instruction: Instruction) -> None:
@@ -81,10 +112,10 @@ STEPS: Final[dict[str, Callable[[StageBuilder, Instruction], None]]] = {
     "ENTRYPOINT": _command,
     "SHELL": _shell,
     "HEALTHCHECK": _healthcheck,
-    "EXPOSE": _change_expanded,
-    "STOPSIGNAL": _change_expanded,
-    "USER": _change_expanded,
-    "VOLUME": _change_expanded,
+    "EXPOSE": _expose,
+    "STOPSIGNAL": _stop_signal,
+    "USER": _user,
+    "VOLUME": _volume,
     "ONBUILD": _change,
     "MAINTAINER": _maintainer,
     "ARG": _arg,
