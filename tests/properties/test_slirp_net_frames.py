@@ -171,6 +171,7 @@ steps = st.one_of(
     st.tuples(st.just("host"), st.sampled_from(["send", "receive", "end", "reset"]), st.integers(0, 3)),
     st.tuples(st.just("udp"), addresses, st.sampled_from([53, 9, 0, 40000]), st.binary(max_size=60)),
     st.tuples(st.just("icmp"), addresses, st.binary(max_size=60)),
+    st.tuples(st.just("refuse"), addresses, st.sampled_from([53, 9, 40000]), st.integers(0, 3), st.integers(0, 40)),
     st.tuples(st.just("fragment"), addresses, st.integers(0, 0xFFFF), st.integers(0, 2), protocols, st.binary(max_size=48)),
     st.tuples(st.just("packet"), st.integers(0, 255), addresses, st.integers(0, 255), st.binary(max_size=80)),
     st.tuples(st.just("raw"), st.binary(max_size=120), st.binary(max_size=14)),
@@ -216,6 +217,13 @@ def send_datagram(world: World, destination: bytes, port: int, payload: bytes) -
 
 def send_ping(world: World, destination: bytes, payload: bytes) -> None:
     send_packet(world, ipv4.ICMP, destination, 0, icmp.echo(icmp.ECHO, 7, 1, payload))
+
+
+def refuse_datagram(world: World, source: bytes, port: int, code: int, quoted: int) -> None:
+    """Tell by ICMP that a datagram of the outside did not arrive, quoting so many bytes of it."""
+    datagram = udp.header4(source, _ADDRESS, port, 5000, b"data") + b"data"
+    packet = ipv4.header(ipv4.UDP, source, _ADDRESS, len(datagram)) + datagram
+    send_packet(world, ipv4.ICMP, _GATEWAY, 0, icmp.error(icmp.UNREACHABLE, code, packet[:quoted]))
 
 
 def send_packet(world: World, protocol: int, destination: bytes, flags: int, payload: bytes) -> None:
@@ -271,6 +279,7 @@ _STEPS: dict[str, Callable[..., None]] = {
     "host": act_outside,
     "udp": send_datagram,
     "icmp": send_ping,
+    "refuse": refuse_datagram,
     "fragment": send_fragment,
     "packet": send_packet,
     "raw": send_raw,

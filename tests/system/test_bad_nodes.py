@@ -61,13 +61,15 @@ def test_newuidmap_that_refuses_is_quoted(on_node: Runner) -> None:
     assert "hint: " in result.stderr
 
 
-def test_a_closed_tun_device_is_named(on_node: Runner, engine: Engine) -> None:
-    result = on_node(_closed("/dev/net/tun"), "run", "--rm", "busybox", "true")
+@pytest.mark.parametrize("hide", [_closed("/dev/net/tun"), "mount -t tmpfs none /dev/net"], ids=["closed", "missing"])
+def test_a_tap_that_is_asked_for_is_named(on_node: Runner, engine: Engine, hide: str) -> None:
+    """Without asking there would be another device (test_no_tun)."""
+    result = on_node(hide, "run", "--rm", "--network", "slirp:device=tap", "busybox", "true")
     assert result.status == 125
     assert "/dev/net/tun" in result.stderr
     assert "hint: " in result.stderr
     assert engine.rl("ps", "-aq").stdout == ""
-    assert on_node(_closed("/dev/net/tun"), "run", "--rm", *NONE, "busybox", "echo", "ok").stdout == "ok\n"
+    assert on_node(hide, "run", "--rm", *NONE, "busybox", "echo", "ok").stdout == "ok\n"
 
 
 def test_a_closed_fuse_device_is_named(on_node: Runner) -> None:

@@ -43,13 +43,6 @@ def test_a_container_has_a_network(without_tun: Engine) -> None:
     assert output.endswith("\neth0\nlo\n")
 
 
-def test_a_tap_that_is_asked_for_is_missing(without_tun: Engine) -> None:
-    result = without_tun.rl("run", "--rm", "--network", "slirp:device=tap", "busybox", "true", check=125)
-    assert "cannot make the container's network device" in result.stderr
-    assert "/dev/net/tun" in result.stderr
-    assert "hint: " in result.stderr
-
-
 @pytest.mark.parametrize("device", ["tap", "veth"])
 def test_each_kind_can_be_asked_for(engine: Engine, device: str) -> None:
     script = "ping -c 1 -W 5 10.0.2.2 && cat /sys/class/net/eth0/uevent && test -e /sys/class/net/eth0/tun_flags && echo is a tap"

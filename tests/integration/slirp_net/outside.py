@@ -33,11 +33,11 @@ def listener(kind: int = socket.SOCK_STREAM) -> Iterator[tuple[socket.socket, in
 class Host:
     """A host made up: it has the loopback addresses, PUBLIC, the resolv.conf at `resolv_conf`, and no other network."""
 
-    def __init__(self, resolv_conf: str) -> None:
+    def __init__(self, resolv_conf: str, *, may_ping: bool = True) -> None:
         reading, writing = os.pipe()
         self.init = os.fork()
         if self.init == 0:
-            _be_host(writing, resolv_conf)
+            _be_host(writing, resolv_conf, may_ping=may_ping)
         os.close(writing)
         with open(reading, "rb") as pipe:
             assert pipe.read(1) == b"r", "no host: see its traceback"
@@ -58,7 +58,7 @@ class Host:
         os.waitpid(self.init, 0)
 
 
-def _be_host(writing: int, resolv_conf: str) -> None:
+def _be_host(writing: int, resolv_conf: str, *, may_ping: bool) -> None:
     try:
         become_unprivileged()
         unshare_as_root(CLONE_NEWNET | _CLONE_NEWNS)
@@ -66,8 +66,9 @@ def _be_host(writing: int, resolv_conf: str) -> None:
         interfaces.set_up("lo")
         interfaces.set_address("lo:1", PUBLIC, 32)
         interfaces.close()
-        with open("/proc/sys/net/ipv4/ping_group_range", "w") as file:
-            file.write("0 0")
+        if may_ping:  # else it is as the kernel makes it: nobody may
+            with open("/proc/sys/net/ipv4/ping_group_range", "w") as file:
+                file.write("0 0")
         libc = ctypes.CDLL(None, use_errno=True)
         assert libc.mount(resolv_conf.encode(), b"/etc/resolv.conf", None, _MS_BIND, None) == 0, os.strerror(ctypes.get_errno())
         os.write(writing, b"r")

@@ -7,11 +7,12 @@ import struct
 import subprocess
 import time
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
 from tests.integration.slirp_net.container import GATEWAY, Container
-from tests.integration.slirp_net.outside import Host
+from tests.integration.slirp_net.outside import PUBLIC, Host
 from tests.integration.slirp_net.routers import CLOSED, FAR, NARROW, NOWHERE, ROUTER, Routers
 
 _IP_RECVERR = 11
@@ -162,3 +163,11 @@ def test_a_container_that_refuses_an_answer_is_heard_outside(behind: Container, 
     assert behind.request("stats")["udp"] == 1
     assert server.communicate("go\n", timeout=30)[0] == "refused\n"
     assert behind.request("stats")["udp"] == 0
+
+
+def test_a_host_that_forbids_ping_says_so(resolv_conf: Path) -> None:
+    """Nobody pretends that the other side is there, or that it is not."""
+    with Host(str(resolv_conf), may_ping=False) as host, Container() as container:
+        container.start(host.place)
+        assert f"From {GATEWAY} icmp_seq=1 Packet filtered" in tool(container, "ping", "-n", "-c1", "-w5", PUBLIC)
+        assert "1 received" in tool(container, "ping", "-n", "-c1", "-w5", GATEWAY)
