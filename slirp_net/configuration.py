@@ -42,6 +42,10 @@ class Configuration:
         """The largest TCP payload of one IPv4 packet, in bytes (RFC 9293, 3.7.1)."""
         return self.mtu - ipv4.LENGTH - tcp.LENGTH
 
+    def is_broadcast(self, address: bytes) -> bool:
+        """Tell whether an IPv4 address of the subnet is that of all its hosts (RFC 1122, 3.2.1.3)."""
+        return int.from_bytes(address, "big") | self.mask == 0xFFFFFFFF
+
     def in_subnet(self, address: bytes) -> bool:
         """Tell whether an IPv4 address is in the container's own subnet."""
         return not (int.from_bytes(address, "big") ^ int.from_bytes(self.address, "big")) & self.mask

@@ -3,7 +3,7 @@
     the container sends to               reaches
     the gateway                          the host's 127.0.0.1 if that is allowed, else the host's own address, as others reach it
     the DNS address                      nothing; its port 53 is a service of the stack's own
-    its own address, its subnet          no such host
+    its own address, its subnet          no such host; the subnet's broadcast address is nobody
     0/8, 127/8, 169.254/16, 224/3        nothing: they mean something else on the host than in the container
     anything else                        that address, by the host's routes
 
@@ -41,7 +41,7 @@ def resolve(configuration: Configuration, destination: bytes) -> str:
     if first in (0, 127) or first >= 224 or (first == 169 and destination[1] == 254):
         return SILENCE
     if configuration.in_subnet(destination):
-        return NO_HOST
+        return SILENCE if configuration.is_broadcast(destination) else NO_HOST
     return inet_ntoa(destination)
 
 

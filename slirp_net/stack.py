@@ -35,6 +35,7 @@ if TYPE_CHECKING:
 
 _ETHERTYPE_AT: Final = ETHERNET_AT + 12
 _UDP_AT: Final = ethernet.LENGTH + ipv4.LENGTH
+_FIRST_MULTICAST: Final = 224
 _UDP_CHECKSUM: Final = vnet.partial_checksum(_UDP_AT + udp.LENGTH, _UDP_AT, udp.CHECKSUM_OFFSET)
 
 
@@ -92,6 +93,8 @@ class Stack:
         self, code: int, packet: bytes | memoryview, kind: int = icmp.UNREACHABLE, source: bytes | None = None, info: int = 0
     ) -> None:
         """Tell the container by ICMP, from the gateway or from `source`, why `packet` did not arrive (`icmp.error`)."""
+        if not _may_be_told_of(packet):
+            return
         self.send(ipv4.ICMP, source or self.configuration.gateway, icmp.error(kind, code, packet, info))
 
     def _on_ipv4(self, slot: Slot, packet: memoryview, vouched: bool) -> bool:
@@ -102,11 +105,11 @@ class Stack:
         length, total, protocol, source, destination, ttl, fragment, identification = fields
         packet = packet[:total]
         transport = self._transports.get(protocol)
-        if transport is None:
+        if ttl <= 1 and destination not in self._own:
+            self.send_error(0, packet, icmp.TIME_EXCEEDED)
+        elif transport is None:
             self.dropped += 1
-        elif ttl <= 1 and destination not in self._own:
-            if protocol != ipv4.ICMP or icmp.is_query(packet[length:]):  # no errors about errors (RFC 1122, 3.2.2)
-                self.send_error(0, packet, icmp.TIME_EXCEEDED)
+            self.send_error(icmp.PROTOCOL_UNREACHABLE, packet)
         elif fragment & ipv4.FRAGMENT_MASK:
             whole = self._reassembly.add(packet, length, (source, destination, protocol, identification), fragment)
             if whole is not None:
@@ -135,3 +138,14 @@ class Stack:
         configuration = self.configuration
         header = ethernet.header(mac, configuration.gateway_mac, ethernet.ARP)
         self._tap.write((vnet.PLAIN, header, arp.reply(configuration.gateway_mac, wanted, mac, sender)))
+
+
+def _may_be_told_of(packet: bytes | memoryview) -> bool:
+    """Tell whether an error may be sent about an IPv4 packet (RFC 1122, 3.2.2).
+
+    Not about errors, what goes to many, or fragments but the first.
+    """
+    length, protocol, _source, destination = ipv4.parse_beginning(packet) or (0, 0, b"", b"")
+    if not length or destination[0] >= _FIRST_MULTICAST or ipv4.offset_of(packet):
+        return False
+    return protocol != ipv4.ICMP or icmp.is_query(packet[length:])

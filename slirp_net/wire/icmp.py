@@ -22,6 +22,7 @@ PARAMETER_PROBLEM: Final = 12
 
 NET_UNREACHABLE: Final = 0
 HOST_UNREACHABLE: Final = 1
+PROTOCOL_UNREACHABLE: Final = 2
 PORT_UNREACHABLE: Final = 3
 FRAGMENTATION_NEEDED: Final = 4
 PROHIBITED: Final = 13  # RFC 1812, 5.2.7.1: communication administratively prohibited
@@ -42,7 +43,7 @@ def parse_header(packet: bytes | memoryview) -> tuple[int, int, int, int] | None
     return kind, code, identifier, sequence
 
 
-def is_query(packet: memoryview) -> bool:
+def is_query(packet: bytes | memoryview) -> bool:
     """Tell whether a message is not itself an error, about which no error may be sent (RFC 1122, 3.2.2)."""
     return bool(packet) and packet[0] in (ECHO_REPLY, ECHO)
 

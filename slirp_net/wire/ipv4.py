@@ -26,6 +26,7 @@ TTL: Final = 64
 TTL_AT: Final = 8  # in a header
 
 _VERSION_4: Final = 0x40
+_FRAGMENT_AT: Final = slice(6, 8)
 
 
 def parse(packet: memoryview) -> tuple[int, int, int, bytes, bytes, int, int, int] | None:
@@ -45,13 +46,18 @@ def parse(packet: memoryview) -> tuple[int, int, int, bytes, bytes, int, int, in
     return length, total, protocol, source, destination, ttl, fragment, identification
 
 
-def parse_beginning(packet: memoryview) -> tuple[int, int, bytes, bytes] | None:
+def parse_beginning(packet: bytes | memoryview) -> tuple[int, int, bytes, bytes] | None:
     """Return (header length, protocol, source, destination) of a packet of which only the beginning is there, or None."""
     if len(packet) < LENGTH:
         return None
     first, _, _, _, _, _, protocol, _, source, destination = _HEADER.unpack_from(packet)
     length = (first & 0x0F) << 2
     return (length, protocol, source, destination) if first & 0xF0 == _VERSION_4 and length >= LENGTH else None
+
+
+def offset_of(packet: bytes | memoryview) -> int:
+    """Return where a fragment belongs, in units of 8 bytes; 0 for the first one and for what is whole."""
+    return int.from_bytes(packet[_FRAGMENT_AT], "big") & OFFSET_MASK
 
 
 def header(

@@ -25,7 +25,7 @@ FIELDS = {
         ("10.0.2.3", destinations.REFUSED),
         ("10.0.2.77", destinations.NO_HOST),
         ("10.0.2.100", destinations.NO_HOST),
-        ("10.0.2.255", destinations.NO_HOST),
+        ("10.0.2.255", destinations.SILENCE),
         ("10.0.3.1", "10.0.3.1"),
         ("192.0.2.1", "192.0.2.1"),
         ("0.0.0.0", destinations.SILENCE),

@@ -13,19 +13,10 @@ from slirp_net.host.udp import Datagrams
 from slirp_net.loop import Loop
 from slirp_net.stack import Stack
 from slirp_net.wire import ipv4, udp
+from tests.unit.slirp_net.recording import Wire
 from tests.unit.slirp_net.test_destinations import FIELDS
 
 _CONTAINER, _GATEWAY = inet_aton("10.0.2.100"), inet_aton("10.0.2.2")
-
-
-class Wire:
-    """Stands for the device, and keeps what it is given."""
-
-    def __init__(self) -> None:
-        self.frames: list[bytes] = []
-
-    def write(self, parts: tuple[bytes | memoryview, ...]) -> None:
-        self.frames.append(b"".join(parts))
 
 
 class World:
