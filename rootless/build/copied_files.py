@@ -8,7 +8,6 @@ import contextlib
 import functools
 import hashlib
 import os
-import stat
 from collections.abc import Callable, Iterator
 from typing import IO, Any, Final, Protocol
 
@@ -139,12 +138,12 @@ class _Files:
     def _is_archive(self, path: str) -> bool:
         """Tell whether a match is a file that holds a tar, compressed or not."""
         try:
-            file = self._opened(path)
-        except (FileNotFoundError, NotADirectoryError, PermissionError):  # told when it is read
+            file = None if self._selection.ignored.has(path) else self._opened(path)
+        except (FileNotFoundError, NotADirectoryError, IsADirectoryError, PermissionError):  # no file, or told when it is read
+            return False
+        if file is None:
             return False
         with file:
-            if not stat.S_ISREG(os.fstat(file.fileno()).st_mode) or self._selection.ignored.has(path):
-                return False
             first = file.read(tar.BLOCK)
             file.seek(0)
             if not is_compressed_archive(first) and first[257:262] != b"ustar":

@@ -81,14 +81,15 @@ def test_archives_of_the_context_are_unpacked_by_add_only(engine: Engine) -> Non
             member.linkname = "file" if kind == tarfile.SYMTYPE else ""
             member.size = 2 if kind == tarfile.REGTYPE else 0
             tar.addfile(member, io.BytesIO(b"hi"[: member.size]))
-    lines = ["ADD a.tar plain /new/", "ADD a.tar /exact", "ADD --unpack=false a.tar /not", "COPY a.tar /copied"]
+    lines = ["ADD a.tar plain folder /new/", "ADD a.tar /exact", "ADD --unpack=false a.tar /not", "COPY a.tar /copied"]
     lines.append("ADD --chown=9 a.tar /own/")
-    folder = make_context(engine, "\n".join(["FROM busybox", *lines]), {"plain": "x"})
+    folder = make_context(engine, "\n".join(["FROM busybox", *lines]), {"plain": "x", "folder/inner": "y"})
     (folder / "a.tar").write_bytes(content.getvalue())
     build(engine, str(folder))
-    files = "/new/plain /new/top /new/top/file /exact/top/file /not /copied /own/top/file"
+    files = "/new/inner /new/plain /new/top /new/top/file /exact/top/file /not /copied /own/top/file"
     assert look(engine, f"stat -c '%n %u:%g:%a %F' {files}; readlink /new/top/link; stat -c %Y /exact/top/file") == [
-        "/new/plain 0:0:644 regular file", "/new/top 0:0:750 directory", "/new/top/file 7:7:750 regular file",
+        "/new/inner 0:0:644 regular file", "/new/plain 0:0:644 regular file",
+        "/new/top 0:0:750 directory", "/new/top/file 7:7:750 regular file",
         "/exact/top/file 7:7:750 regular file", "/not 0:0:644 regular file", "/copied 0:0:644 regular file",
         "/own/top/file 9:9:750 regular file", "file", "1000",
     ]  # fmt: skip
