@@ -12,6 +12,7 @@ from slirp_net.control import Control
 from slirp_net.device import Device
 from slirp_net.host.dns import PORT, Forwarder
 from slirp_net.host.dns_stream import StreamService
+from slirp_net.host.hosts_file import HostsFile
 from slirp_net.host.names import FixedNames
 from slirp_net.host.ping import Pings
 from slirp_net.host.resolv_conf import NameServers
@@ -58,7 +59,7 @@ class Service:
         self._stack = stack = Stack(configuration, tap, loop)
         self._flows = Flows(stack, tap, loop, arena, _flow_limit())
         self._datagrams = Datagrams(stack, loop, arena)
-        self._forwarder = forwarder = Forwarder(loop, NameServers(), [FixedNames(configuration.names)])
+        self._forwarder = forwarder = Forwarder(loop, NameServers(), [FixedNames(configuration.names), HostsFile()])
         self._datagrams.services[configuration.dns, PORT] = forwarder
         self._flows.services[configuration.dns, PORT] = StreamService(forwarder)
         self._pings = Pings(stack, loop, self._datagrams)

@@ -95,7 +95,7 @@ class Forwarder:
         length = _ADDRESS_LENGTH.get(question.kind)
         for source in self.names:
             addresses = source.addresses(question.name)
-            if addresses is not None:
+            if addresses is not None and (source.is_last_word or length):
                 return [address for address in addresses if len(address) == length]
         address = dns_names.address_of(question.name)
         if address is not None:

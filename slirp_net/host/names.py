@@ -8,7 +8,12 @@ if TYPE_CHECKING:
     from typing import Protocol
 
     class Names(Protocol):
-        """A source of names; what it does not know is asked of the next source, and at last of the host's name servers."""
+        """A source of names; what it does not know is asked of the next source, and at last of the host's name servers.
+
+        `is_last_word` tells that its names have no records that it does not know of.
+        """
+
+        is_last_word: bool
 
         def addresses(self, name: str) -> Sequence[bytes] | None:
             """Return the addresses (4 or 16 bytes each) of a lower-case name without its last dot; None if it is not known here."""
@@ -19,6 +24,8 @@ if TYPE_CHECKING:
 
 class FixedNames:
     """Names that do not change: a lower-case name has one address."""
+
+    is_last_word = True
 
     def __init__(self, names: Mapping[str, bytes]) -> None:
         self._names = names
