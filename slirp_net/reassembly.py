@@ -2,8 +2,9 @@
 
 Theory of operation. The pieces of a datagram are kept, copied, by source, destination, protocol and identification until they
 cover it from the first byte to the end that the last fragment tells. Overlaps are not repaired: a piece that overlaps another one
-drops the datagram (as RFC 5722 demands for IPv6), because nobody but an attacker makes them. What is not complete after
-LIFETIME is dropped, and so is the oldest datagram when too much is kept.
+drops the datagram, and what still comes of it (as RFC 5722 demands for IPv6), because nobody but an attacker makes them. What is
+not complete after LIFETIME is dropped, which the sender is told if its first piece is there, and so is the oldest datagram when too
+much is kept.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from slirp_net.wire import ipv4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from typing import Final, TypeAlias
 
     from slirp_net.loop import Loop
@@ -28,13 +30,14 @@ _OVERHEAD: Final = 256  # bytes that a piece costs besides its own
 class Datagram:
     """The pieces of one datagram; `header` is that of its first fragment, `length` of the whole payload once it is known."""
 
-    __slots__ = ("cost", "expires", "header", "length", "pieces")
+    __slots__ = ("cost", "expires", "header", "is_spoilt", "length", "pieces")
 
     def __init__(self, expires: float) -> None:
         self.expires = expires
         self.header = b""
         self.length = -1
         self.cost = 0
+        self.is_spoilt = False  # nothing is taken any more
         self.pieces: dict[int, bytes] = {}  # by offset
 
     def add(self, offset: int, piece: bytes, *, last: bool) -> bool:
@@ -54,9 +57,15 @@ class Datagram:
             self.length = end
         return self.length < 0 or max(other + len(kept) for other, kept in self.pieces.items()) <= self.length
 
+    def spoil(self) -> None:
+        """Give up the pieces, and take no more."""
+        self.is_spoilt = True
+        self.pieces.clear()
+        self.cost = _OVERHEAD
+
     def whole(self) -> bytes | None:
         """Return header and payload when all pieces are there."""
-        if self.length < 0 or sum(map(len, self.pieces.values())) != self.length:
+        if self.is_spoilt or self.length < 0 or sum(map(len, self.pieces.values())) != self.length:
             return None
         return self.header + b"".join(piece for _offset, piece in sorted(self.pieces.items()))
 
@@ -64,10 +73,12 @@ class Datagram:
 class Reassembly:
     """The datagrams that are not complete yet, oldest first."""
 
-    def __init__(self, loop: Loop) -> None:
+    def __init__(self, loop: Loop, on_incomplete: Callable[[bytes], None]) -> None:
+        """`on_incomplete` is given the first fragment of what was not complete in time."""
         self.alarm = NEVER
         self.deadline = NEVER
         self._loop = loop
+        self._on_incomplete = on_incomplete
         self._datagrams: dict[Key, Datagram] = {}
         self._cost = 0
 
@@ -79,14 +90,17 @@ class Reassembly:
         datagram = self._datagrams.get(key)
         if datagram is None:
             datagram = self._datagrams[key] = Datagram(self._loop.now + LIFETIME)
+        if datagram.is_spoilt:
+            return None
         offset = (fragment & ipv4.OFFSET_MASK) << 3
         if not offset:
             datagram.header = bytes(packet[:header_length])
         before = datagram.cost
-        possible = datagram.add(offset, bytes(packet[header_length:]), last=not fragment & ipv4.MORE_FRAGMENTS)
+        if not datagram.add(offset, bytes(packet[header_length:]), last=not fragment & ipv4.MORE_FRAGMENTS):
+            datagram.spoil()
         self._cost += datagram.cost - before
-        whole = datagram.whole() if possible else None
-        if whole is not None or not possible:
+        whole = datagram.whole()
+        if whole is not None:
             self._drop(key)
         while self._cost > _MOST_BYTES:
             self._drop(next(iter(self._datagrams)))
@@ -100,6 +114,8 @@ class Reassembly:
             if datagram.expires > self._loop.now:
                 break
             self._drop(key)
+            if 0 in datagram.pieces:
+                self._on_incomplete(datagram.header + datagram.pieces[0])
         self._plan()
 
     def _drop(self, key: Key) -> None:

@@ -44,7 +44,7 @@ class Stack:
 
     def __init__(self, configuration: Configuration, tap: Device, loop: Loop) -> None:
         self.configuration = configuration
-        self._reassembly = Reassembly(loop)
+        self._reassembly = Reassembly(loop, self._on_incomplete)
         self._identification = 0
         self._tap = tap
         self._transports: dict[int, Transport] = {}
@@ -118,6 +118,10 @@ class Stack:
         else:
             return transport.on_packet(source, destination, packet, packet[length:], slot, vouched)
         return False
+
+    def _on_incomplete(self, beginning: bytes) -> None:
+        """Tell the container that a datagram was not complete in time (RFC 1122, 3.3.2)."""
+        self.send_error(icmp.REASSEMBLY_TIME, beginning, icmp.TIME_EXCEEDED)
 
     def _send_fragments(self, protocol: int, source: bytes, payload: memoryview) -> None:
         """Send a packet that is larger than the MTU (RFC 791, 3.2)."""

@@ -25,6 +25,7 @@ HOST_UNREACHABLE: Final = 1
 PROTOCOL_UNREACHABLE: Final = 2
 PORT_UNREACHABLE: Final = 3
 FRAGMENTATION_NEEDED: Final = 4
+REASSEMBLY_TIME: Final = 1  # of TIME_EXCEEDED
 PROHIBITED: Final = 13  # RFC 1812, 5.2.7.1: communication administratively prohibited
 
 _QUOTED: Final = 576 - ipv4.LENGTH - LENGTH  # RFC 1812, 4.3.2.3: as much as fits 576 bytes

@@ -32,7 +32,7 @@ def loop(clock: Clock) -> Loop:
 
 @pytest.fixture
 def reassembly(loop: Loop) -> Reassembly:
-    return Reassembly(loop)
+    return Reassembly(loop, lambda _beginning: None)
 
 
 def pieces_of(payload: bytes, size: int) -> list[tuple[int, bytes]]:
@@ -72,8 +72,13 @@ def test_fragments_in_any_order_become_the_packet(reassembly: Reassembly, size: 
     ],
     ids=["overlap", "odd length", "too long", "two ends", "after the end", "empty"],
 )
-def test_odd_fragments_drop_the_datagram(reassembly: Reassembly, fragments: list[tuple[int, bytes]]) -> None:
+def test_odd_fragments_drop_the_datagram(
+    clock: Clock, loop: Loop, reassembly: Reassembly, fragments: list[tuple[int, bytes]]
+) -> None:
     assert [add(reassembly, *fragment) for fragment in fragments] == [None] * len(fragments)
+    assert [add(reassembly, *piece) for piece in pieces_of(bytes(64), 32)] == [None, None]  # nor what comes later of it
+    clock.now = LIFETIME
+    loop.round(0)
     assert reassembly.deadline == NEVER  # nothing is kept
 
 

@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.unit.slirp_net.scripts.ip_actor import IpActor
 from tests.unit.slirp_net.scripts.lines import play
 from tests.unit.slirp_net.scripts.tcp_actor import TcpActor
 
@@ -19,6 +20,15 @@ def _scripts_of(folder: str) -> list[Path]:
 @pytest.mark.parametrize("path", _scripts_of("tcp"), ids=lambda path: path.stem)
 def test_tcp(path: Path, initial: tuple[int, int]) -> None:
     play(path, TcpActor(*initial))
+
+
+@pytest.mark.parametrize("path", [*_scripts_of("ip"), *_scripts_of("udp")], ids=lambda path: f"{path.parent.name}-{path.stem}")
+def test_ip(path: Path) -> None:
+    actor = IpActor(transports=path.parent.name == "udp")
+    try:
+        play(path, actor)
+    finally:
+        actor.close()
 
 
 def test_there_are_as_many_as_there_were() -> None:
