@@ -32,8 +32,8 @@ class Configuration:
         self.mtu = int(fields["mtu"])
         if not _LEAST_MTU <= self.mtu <= _LARGEST_MTU:
             raise ValueError(f"the MTU is not between {_LEAST_MTU} and {_LARGEST_MTU}: {self.mtu}")
-        self.mac = ethernet.parse_address(fields["mac"])
-        self.gateway_mac = ethernet.parse_address(fields["gateway_mac"])
+        self.mac = ethernet.parse_address(str(fields["mac"]))
+        self.gateway_mac = ethernet.parse_address(str(fields["gateway_mac"]))
         self.allow_host_loopback = bool(fields.get("allow_host_loopback", False))
         self.names = {name.lower().rstrip("."): parse_ipv4(value) for name, value in dict(fields.get("names", {})).items()}
 

@@ -35,6 +35,7 @@ from slirp_net.loop import Loop
 from slirp_net.stack import Stack
 from slirp_net.wire import checksum, ethernet, icmp, ipv4, tcp, udp, vnet
 from tests.integration.slirp_net.container import become_unprivileged
+from tests.support.fuzzing import fuzz
 
 _CLONE_NEWUSER, _CLONE_NEWNET = 0x10000000, 0x40000000
 _ADDRESS, _GATEWAY, _DNS = (inet_aton(text) for text in ("10.0.2.100", "10.0.2.2", "10.0.2.3"))
@@ -342,13 +343,14 @@ def test_whatever_a_container_sends(monkeypatch: pytest.MonkeyPatch, allowed: bo
         reachable = {"127.0.0.1"} if allowed or asked_dns else set()
         assert not [address for address in opened if address.startswith(_FORBIDDEN) and address not in reachable]
 
-    in_a_network_of_its_own(run)
+    in_a_network_of_its_own(lambda: fuzz(run))
 
 
 @pytest.mark.parametrize("seed", range(4))
 def test_mutated_frames_break_nothing(seed: int) -> None:
+    chance = random.Random(seed)
+
     def run() -> None:
-        chance = random.Random(seed)
         world = World(allow_host_loopback=True)
         payload = b"\0\7\1\0\0\1\0\0\0\0\0\0\4host\7internal\0\0\1\0\1"
         head = udp.header4(_ADDRESS, _DNS, 5000, 53, payload)
@@ -375,7 +377,7 @@ def test_mutated_frames_break_nothing(seed: int) -> None:
         assert world.stack.dropped > 100
         world.end()
 
-    in_a_network_of_its_own(run)
+    in_a_network_of_its_own(lambda: fuzz(run))
 
 
 def test_the_layout_of_a_frame() -> None:

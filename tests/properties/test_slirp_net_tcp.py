@@ -10,9 +10,12 @@ from slirp_net.tcp import states
 from slirp_net.tcp.connection import NEVER, Connection, reset_for
 from slirp_net.tcp.sequence import MASK, unwrap
 from slirp_net.wire.tcp import ACK, FIN, SYN, Options, parse_options
+from tests.support.fuzzing import fuzz
 
 MSS = 1000
 DELAY = 0.01
+LONG_AFTER = 0.5
+OPTIONS = frozenset({"shift", "sack_permitted", "times"})
 LOSSES = 3  # of the same segment: a wire that never delivers one ends a connection, and rightly
 
 
@@ -45,7 +48,8 @@ class End:
             return Segment(*reset) if reset else None
         if segment.flags & SYN and connection.state == states.SYN_SENT:
             options = parse_options(memoryview(segment.options))
-            events = connection.on_syn_acknowledged(segment.sequence, segment.acknowledgement, segment.window, options, now)
+            number = segment.acknowledgement if segment.flags & ACK else -1
+            events = connection.on_syn_acknowledged(segment.sequence, number, segment.window, options, now)
         else:
             payload = memoryview(segment.payload)
             events = connection.on_segment(
@@ -82,10 +86,11 @@ class End:
 
 
 class Wire:
-    """What is under way; `draw` decides the fate of each segment."""
+    """What is under way; `fates` decides what becomes of each segment, `kept` which options of a SYN get through."""
 
-    def __init__(self, fates: list[int]) -> None:
+    def __init__(self, fates: list[int], kept: frozenset[str] = OPTIONS) -> None:
         self.fates = fates
+        self.kept = kept
         self.at = 0
         self.losses: Counter[tuple[int, int, int]] = Counter()
         self.under_way: list[tuple[float, int, End, Segment]] = []
@@ -101,14 +106,35 @@ class Wire:
         if fate == 1 and self.losses[same] < LOSSES:
             self.losses[same] += 1
             return
+        if segment.flags & SYN:
+            segment = self._without_options(segment)
+        elif fate == 5:
+            segment = self._joined(segment, to)
         pieces = [segment]
         if fate == 3 and len(segment.payload) > 1 and not segment.flags & SYN:
             pieces = self._split(segment)
-        copies = 2 if fate == 2 else 1
-        for piece in pieces * copies:
+        copies = 2 if fate in (2, 6) else 1
+        for number, piece in enumerate(pieces * copies):
             delay = DELAY * (1 + 3 * (self.fate() == 4))  # some are late
+            if fate == 6 and number >= len(pieces):
+                delay = LONG_AFTER  # a stray from the past
             self.count += 1
             self.under_way.append((now + delay, self.count, to, piece))
+
+    def _without_options(self, segment: Segment) -> Segment:
+        options = parse_options(memoryview(segment.options))
+        for name in OPTIONS - self.kept:
+            setattr(options, name, False if name == "sack_permitted" else None)
+        return segment._replace(options=options.emit())
+
+    def _joined(self, segment: Segment, to: End) -> Segment:
+        """Return the segment together with the one that is under way before it, as networks with offloads join them."""
+        for at, (_, _, end, before) in enumerate(self.under_way):
+            end_of_it = (before.sequence + len(before.payload)) & MASK
+            if end is to and before.payload and end_of_it == segment.sequence and not before.flags & SYN:
+                del self.under_way[at]
+                return segment._replace(sequence=before.sequence, payload=bytes(before.payload) + bytes(segment.payload))
+        return segment
 
     @staticmethod
     def _split(segment: Segment) -> list[Segment]:
@@ -162,27 +188,46 @@ class Accepting(End):
 
 
 numbers = st.sampled_from([0, 1, 1000, 0x7FFFFFF0, 0xFFFFFFF0, 0xFFFFFFFF])
-fates = st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4]), min_size=5, max_size=60).filter(lambda all_: all_.count(1) * 2 < len(all_))
+fates = st.lists(st.sampled_from([0, 0, 0, 1, 2, 3, 4, 5, 6]), min_size=5, max_size=60).filter(
+    lambda all_: all_.count(1) * 2 < len(all_)
+)
 sizes = st.sampled_from([0, 1, 999, 1000, 12345, 200000])
 
 
-@settings(max_examples=60, deadline=None, suppress_health_check=[HealthCheck.too_slow])
-@given(numbers, numbers, sizes, sizes, fates, st.lists(st.sampled_from([0, 1, 5000, 1 << 20]), min_size=1, max_size=5))
-def test_both_streams_arrive_whatever_the_wire_does(
-    ours: int, theirs: int, out: int, back: int, drawn: list[int], appetites: list[int]
-) -> None:
-    there = bytes(index * 7 & 0xFF for index in range(out))
-    back_again = bytes(index * 13 & 0xFF for index in range(back))
-    container = End(Connection.active(theirs, MSS, 0.0), there)
-    stack = Accepting(Connection(states.CLOSED, ours, MSS), back_again)
-    stack.initial = ours
-    converse(container, stack, Wire(drawn), [*appetites, 1 << 20])
-    assert stack.received == there
-    assert container.received == back_again
-    assert container.ended
-    assert stack.ended
-    assert container.connection.state == states.CLOSED
-    assert stack.connection.state == states.CLOSED
+def test_both_streams_arrive_whatever_the_wire_does() -> None:
+    """The container opens, or we do, or both at once; each end closes when it has sent all, while the other may go on."""
+
+    @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.too_slow], database=None)
+    @given(
+        numbers, numbers, sizes, sizes, fates, st.lists(st.sampled_from([0, 1, 5000, 1 << 20]), min_size=1, max_size=5),
+        st.sets(st.sampled_from(sorted(OPTIONS))), st.sampled_from(["container", "stack", "both"]),
+    )  # fmt: skip
+    def run(
+        ours: int, theirs: int, out: int, back: int, drawn: list[int], appetites: list[int], kept: set[str], opener: str
+    ) -> None:
+        there = bytes(index * 7 & 0xFF for index in range(out))
+        back_again = bytes(index * 13 & 0xFF for index in range(back))
+        container, stack = make_ends(opener, ours, theirs, there, back_again)
+        converse(container, stack, Wire(drawn, frozenset(kept)), [*appetites, 1 << 20])
+        assert stack.received == there
+        assert container.received == back_again
+        assert container.ended
+        assert stack.ended
+        assert container.connection.state == states.CLOSED
+        assert stack.connection.state == states.CLOSED
+
+    fuzz(run)
+
+
+def make_ends(opener: str, ours: int, theirs: int, there: bytes, back_again: bytes) -> tuple[End, End]:
+    ends = []
+    for name, initial, data in (("container", theirs, there), ("stack", ours, back_again)):
+        if opener in (name, "both"):
+            ends.append(End(Connection.active(initial, MSS, 0.0), data))
+        else:
+            ends.append(Accepting(Connection(states.CLOSED, initial, MSS), data))
+            ends[-1].initial = initial
+    return ends[0], ends[1]
 
 
 @given(st.integers(0, 1 << 40), st.integers(-(1 << 31) + 1, (1 << 31) - 1))
@@ -199,8 +244,12 @@ segments = st.tuples(
 )
 
 
-@given(st.lists(st.one_of(segments, st.sampled_from(["close", "send", "timer", "consume", "abort"])), max_size=40))
-def test_nothing_that_arrives_breaks_a_connection(script: list[tuple[int, int, int, int, bytes] | str]) -> None:
+def test_nothing_that_arrives_breaks_a_connection() -> None:
+    actions = st.sampled_from(["close", "send", "timer", "consume", "abort"])
+    fuzz(given(st.lists(st.one_of(segments, actions), max_size=40))(settings(database=None)(take_whatever)))
+
+
+def take_whatever(script: list[tuple[int, int, int, int, bytes] | str]) -> None:
     """Whatever comes: no exception, no window taken back, never more under way than allowed."""
     connection = Connection.passive(1000, MSS, 5000, 0xFFFF, Options(MSS, 7, sack_permitted=True), 0.0)
     connection.accept(0.0)
