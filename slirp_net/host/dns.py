@@ -49,19 +49,23 @@ class Forwarder:
     def __len__(self) -> int:
         return len(self._exchanges)
 
-    def on_query(self, payload: bytes | memoryview, asker: object, reply: Reply, *, by_stream: bool = False) -> None:
-        """Take a query and call `reply` with the answer, now or later; `asker` is who asks, as far as it can be told."""
+    def on_query(self, payload: bytes | memoryview, asker: object, reply: Reply, *, by_stream: bool = False) -> bool:
+        """Take a query and call `reply` with the answer, now or later; tells whether there will be one.
+
+        `asker` is who asks, as far as it can be told.
+        """
         question = dns.parse_query(payload)
         if question is None:
             refusal = dns.refusal(payload)
             if refusal is not None:
                 reply(refusal)
-            return
+            return refusal is not None
         message = self._at_once(payload, question)
         if message is None:
             self._forward(bytes(payload), question, asker, reply, by_stream=by_stream)
         else:
             reply(_fit(message, payload, question, by_stream=by_stream))
+        return True
 
     def on_answer(self, exchange: Exchange, message: bytes) -> None:
         """Give an answer to all who wait for it (`dns_exchange.Owner`)."""

@@ -2,8 +2,8 @@
 
 Theory of operation. Such a connection is a flow like any other, but its socket is one end of a pair, and the other end is read
 here: two bytes of length, then a message, as often as the container likes, and without waiting for the answers, which go back in
-the order in which they come. Who says nothing for a while, has too many questions open, or does not read the answers, is
-hung up on.
+the order in which they come. Who says nothing for a while, has too many questions open, does not read the answers, or
+sends something else, is hung up on.
 """
 
 from __future__ import annotations
@@ -111,10 +111,8 @@ class _Connection:
 
     def _ask(self, message: bytes) -> None:
         self._open += 1
-        if self._open > _MOST_OPEN:
+        if self._open > _MOST_OPEN or not self._service.forwarder.on_query(message, self, self._answer, by_stream=True):
             self.close()
-            return
-        self._service.forwarder.on_query(message, self, self._answer, by_stream=True)
 
     def _answer(self, message: bytes) -> None:
         self._open -= 1

@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     class Service(Protocol):
         """Answers datagrams to an address and port of the stack's own."""
 
-        def on_query(self, payload: memoryview, asker: object, reply: Callable[[bytes], None]) -> None:
+        def on_query(self, payload: memoryview, asker: object, reply: Callable[[bytes], None]) -> object:
             """Take a datagram; `reply` sends one back to the `asker`, an address and a port in some form."""
 
 

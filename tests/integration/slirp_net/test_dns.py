@@ -179,3 +179,26 @@ def test_many_ask_at_once(inside: Container, server: NameServer) -> None:
     assert inside.run(ask) == 20
     assert len(server.asked()) == before + 1
     assert inside.request("stats")["dns"] == 0
+
+
+def hangs_up(container: Container, data: bytes) -> bool:
+    """Tell whether the name server ends a connection over which it is sent this."""
+
+    def send() -> bool:
+        with socket.create_connection((DNS, 53), timeout=10) as sock:
+            sock.sendall(data)
+            try:
+                while sock.recv(65536):
+                    pass
+            except ConnectionResetError:
+                pass
+            return True
+
+    told: bool = container.run(send)
+    return told
+
+
+def test_a_connection_that_says_nonsense_is_ended(plain: Container) -> None:
+    assert hangs_up(plain, b"\0\x0c" + b"\0\7\x80\0" + bytes(8))  # an answer
+    assert hangs_up(plain, b"\0\0" * 10)
+    assert "10.0.2.2" in dig(plain, "+tcp", "host.containers.internal")
