@@ -13,6 +13,7 @@ from typing import IO, Any, Final, Protocol
 
 from rootless.build.cache import content_of
 from rootless.build.destination import put_archive, put_members
+from rootless.build.layer_writer import LayerWriter
 from rootless.build.modes import parse_mode
 from rootless.build.selection import SelectedMembers, Selection, matches
 from rootless.containers.copying.extraction import Members, Owner, extract_members
@@ -38,8 +39,15 @@ class Part(Protocol):
     def prepare(self, stack: contextlib.ExitStack) -> int:
         """Get what `put` needs, until `stack` ends; returns how many files or folders are taken."""
 
+    @property
+    def needs_root(self) -> bool:
+        """Whether it can only be written below a container's root, by `put`: archives, whose own links lead about."""
+
     def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write it below the root of a container, in a worker. Raises `RlError`, `OSError`."""
+
+    def write(self, layer: LayerWriter, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write it to a layer, in a worker. Raises `RlError`, `OSError`."""
 
 
 class FilesPart:
@@ -61,9 +69,19 @@ class FilesPart:
         self._files = _Files(root, self._selection, unpacks=self._unpacks)
         return self._files.count
 
+    @property
+    def needs_root(self) -> bool:
+        """Whether there are archives."""
+        return self._files.has_archives
+
     def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write the files, root's unless there is an `owner`."""
         self._files.put(root, target, owner, mode, is_single=is_single)
+
+    def write(self, layer: LayerWriter, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write the files to a layer, likewise."""
+        ids = layer.owner(owner or "0")
+        layer.put(target, changed(self._files.members(), ids, mode), ids, is_single=is_single)
 
 
 class FetchedPart:
@@ -81,9 +99,18 @@ class FetchedPart:
         """Get the files."""
         return self._fetch().prepare(stack)
 
+    @property
+    def needs_root(self) -> bool:
+        """Whether there are archives."""
+        return self._fetch().needs_root
+
     def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write the files."""
         self._fetch().put(root, target, owner, mode, is_single=is_single)
+
+    def write(self, layer: LayerWriter, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write the files to a layer."""
+        self._fetch().write(layer, target, owner, mode, is_single=is_single)
 
 
 @contextlib.contextmanager
@@ -112,9 +139,14 @@ class _Files:
         """How many files or folders are taken."""
         return len(self._others) + len(self._archives)
 
+    @property
+    def has_archives(self) -> bool:
+        """Whether any of them is an archive to unpack."""
+        return bool(self._archives)
+
     def digest(self) -> str:
         """Return a digest of all that is taken."""
-        found = content_of(self._members())
+        found = content_of(self.members())
         for path in self._archives:
             with self._opened(path) as file:
                 found += _digest(file)
@@ -123,13 +155,14 @@ class _Files:
     def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write it below the root of a container. Raises `RlError`, `OSError`."""
         ids = _resolved(root, owner or "0")
-        put_members(root, target, changed(self._members(), ids, mode), ids, is_single=is_single)
+        put_members(root, target, changed(self.members(), ids, mode), ids, is_single=is_single)
         for path in self._archives:
             with self._opened(path) as file:
                 reader = TarReader(archive_blocks(file, Limits()))
                 put_archive(root, target, changed(reader, ids if owner else None, ""), ids)
 
-    def _members(self) -> SelectedMembers:
+    def members(self) -> SelectedMembers:
+        """Return all but the archives."""
         return SelectedMembers(self._root, self._selection, self._others)
 
     def _opened(self, path: str) -> IO[bytes]:
@@ -178,12 +211,25 @@ def write_tar(root: int, selection: Selection, output: IO[bytes]) -> int:
     return len(members.matches)
 
 
-def put_tar(root: int, *, file: IO[bytes], target: str, owner: str, mode: str, is_single: bool) -> None:
-    """Write that tar below the root of a container; the files keep their owners where none is given. Runs in a worker."""
-    os.lseek(file.fileno(), 0, os.SEEK_SET)
-    reader = TarReader(iter(lambda: os.read(file.fileno(), _BLOCK), b""))
-    ids = _resolved(root, owner) if owner else None
-    put_members(root, target, changed(reader, ids, mode), ids or (0, 0), is_single=is_single)
+class TarPart:
+    """The files of a tar that `write_tar` has written, which keep their owners where none is given; a part but for the key."""
+
+    def __init__(self, file: IO[bytes]) -> None:
+        self._file = file
+
+    def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write the files below a root."""
+        ids = _resolved(root, owner) if owner else None
+        put_members(root, target, changed(self._members(), ids, mode), ids or (0, 0), is_single=is_single)
+
+    def write(self, layer: LayerWriter, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write the files to a layer."""
+        ids = layer.owner(owner) if owner else None
+        layer.put(target, changed(self._members(), ids, mode), ids or (0, 0), is_single=is_single)
+
+    def _members(self) -> TarReader:
+        os.lseek(self._file.fileno(), 0, os.SEEK_SET)
+        return TarReader(iter(lambda: os.read(self._file.fileno(), _BLOCK), b""))
 
 
 class _Changed:

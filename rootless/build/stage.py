@@ -14,8 +14,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
 from rootless.build.cache import StepCache, key_of
-from rootless.build.copied_files import FilesPart, Part, put_tar, write_tar
+from rootless.build.copied_files import FilesPart, Part, TarPart, write_tar
 from rootless.build.dockerfile.ignore import NOTHING, Ignored
+from rootless.build.layer_writer import LayerWriter
 from rootless.build.mount_points import remove_mount_points
 from rootless.build.selection import Selection
 from rootless.containers import lifecycle
@@ -27,14 +28,13 @@ from rootless.containers.lifecycle import Running
 from rootless.containers.options import CreateOptions
 from rootless.containers.root_trees import root_trees
 from rootless.containers.store import ContainerStore
-from rootless.images import tar_writer
+from rootless.images import layers, tar_writer
 from rootless.images.manifest import Blob, parse_manifest
 from rootless.images.new_image import StoredLayer, store_layer
 from rootless.images.store import Image
 from rootless.images.tar_writer import TarWriter
 from rootless.locations import Locations
 from rootless.namespaces.worker import run_in_parent
-from rootless.runtime.mount_points import make_folder
 
 Follow = Callable[[Running, Document], int]
 """Shows what a started step writes until its end; returns its exit status."""
@@ -151,14 +151,38 @@ class Stage:
         if self._take_cached(key):
             return
         with contextlib.ExitStack() as stack:
-            count = sum([part.prepare(stack) for part in parts])
+            is_single = sum([part.prepare(stack) for part in parts]) == 1
 
             def put(root: int) -> None:
                 for part in parts:
-                    part.put(root, target, given.owner, given.mode, is_single=count == 1)
+                    part.put(root, target, *given, is_single=is_single)
 
+            def write(layer: LayerWriter) -> None:
+                for part in parts:
+                    part.write(layer, target, *given, is_single=is_single)
+
+            if not any(part.needs_root for part in parts):
+                self._write(key, write)
+                return
             with self.container() as document:
-                self._put(document, key, put)
+                with started_copy(self._engine.locations, document["Id"], put) as wait:
+                    wait()
+                self._keep_changes(document, key)
+
+    def _write(self, key: str, write: Callable[[LayerWriter], None]) -> None:
+        """Make a layer without a container."""
+        locations = self._engine.locations
+        trees = [f"{layers.folder_of(locations, one)}/{layers.TREE}" for one in reversed(self.layer_keys)]
+        with tempfile.TemporaryFile(dir=locations.data_root) as file:
+
+            def work() -> bool:
+                with LayerWriter(trees, file.fileno()) as layer:
+                    write(layer)
+                    return layer.finish()
+
+            is_changed = run_in_parent(locations, work)
+            file.seek(0)
+            self._engine.cache.note(key, self._put_layer(file) if is_changed else None)
 
     def part(self, source: "Stage | Folder", selection: Selection, *, unpacks: bool = False) -> Part:
         """Return what is to be copied of another stage, or of a folder; links of the source lead to nothing outside of it."""
@@ -172,19 +196,12 @@ class Stage:
             self.layers, self.diff_ids, self.layer_keys = self.layers[1:], self.diff_ids[1:], self.layer_keys[1:]
             self._has_empty_base = False
 
-    def _put(self, document: Document, key: str, put: Callable[[int], None]) -> None:
-        """Write files into a container, and keep what that changed."""
-        with started_copy(self._engine.locations, document["Id"], put) as wait:
-            wait()
-        self._keep_changes(document, key)
-
     def make_folder(self, path: str) -> None:
         """Make a folder, with those above it."""
         key = self.key("folder", path)
         if self._take_cached(key):
             return
-        with self.container() as document:
-            self._put(document, key, lambda root: make_folder(root, path))
+        self._write(key, lambda layer: layer.make_folder(path))
 
     @contextlib.contextmanager
     def container(self) -> Iterator[Document]:
@@ -254,14 +271,25 @@ class _StagePart:
 
     def prepare(self, stack: contextlib.ExitStack) -> int:
         """Write the tar."""
-        self._file: IO[bytes] = stack.enter_context(tempfile.TemporaryFile(dir=self._locations.data_root))  # noqa: SIM115 - stack
-        read = functools.partial(write_tar, selection=self._selection, output=self._file)
+        temporary = tempfile.TemporaryFile(dir=self._locations.data_root)  # noqa: SIM115 - the stack closes it
+        file: IO[bytes] = stack.enter_context(temporary)
+        self._tar = TarPart(file)
+        read = functools.partial(write_tar, selection=self._selection, output=file)
         with self._source.container() as document, started_copy(self._locations, document["Id"], read) as wait:
             return int(wait())
 
+    @property
+    def needs_root(self) -> bool:
+        """A stage's archives are not unpacked."""
+        return False
+
     def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write the files, which keep their owners unless another is given."""
-        put_tar(root, file=self._file, target=target, owner=owner, mode=mode, is_single=is_single)
+        self._tar.put(root, target, owner, mode, is_single=is_single)
+
+    def write(self, layer: LayerWriter, target: str, owner: str, mode: str, *, is_single: bool) -> None:
+        """Write the files to a layer, likewise."""
+        self._tar.write(layer, target, owner, mode, is_single=is_single)
 
 
 def _empty_layer() -> bytes:

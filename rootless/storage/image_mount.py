@@ -86,7 +86,7 @@ def remove_leftovers(locations: Locations) -> None:
 def mount_read_only(root: RootFilesystem) -> None:
     """Mount an image's layers at `root.mount_point`, by the kernel's overlay or else as a copy in `root.upper`."""
     try:
-        if len(root.layers) > 1:
+        if len(root.distinct_layers) > 1:
             _mount_overlay(root)
         else:  # the kernel's overlay wants two
             _bind(root.layers[0] if root.layers else root.upper, root.mount_point)
@@ -101,7 +101,7 @@ def _mount_overlay(root: RootFilesystem) -> None:
     back = os.open(".", os.O_PATH | os.O_CLOEXEC)
     os.chdir(root.layers_folder)
     try:
-        options = f"userxattr,lowerdir={':'.join(os.path.relpath(layer, root.layers_folder) for layer in root.layers)}"
+        options = f"userxattr,lowerdir={':'.join(os.path.relpath(layer, root.layers_folder) for layer in root.distinct_layers)}"
         if len(options) >= _PAGE:
             raise OSError(errno.E2BIG, f"{len(root.layers)} layers do not fit into {_PAGE} bytes of options", root.mount_point)
         mounts.mount("overlay", root.mount_point, "overlay", mounts.MS_RDONLY, options)

@@ -51,8 +51,8 @@ class Node(NamedTuple):
     layer: int
 
 
-class _Subfolder(NamedTuple):
-    """A folder to come, and the layers that have it, topmost first; more may have been hidden by something that is no folder."""
+class Subfolder(NamedTuple):
+    """A folder, and the layers that have it, topmost first; more may have been hidden by something that is no folder."""
 
     node: Node
     layers: list[int]
@@ -87,7 +87,7 @@ class MergedTree:
         while pending:
             path, layers = pending.pop()
             with contextlib.ExitStack() as stack:
-                files, subfolders = self._list(path, layers, stack)
+                files, subfolders = self.entries(path, layers, stack)
                 yield from sorted([*files, *(one.node for one in subfolders)])
             pending += [(one.node.path, one.layers) for one in sorted(subfolders, reverse=True)]
 
@@ -100,10 +100,10 @@ class MergedTree:
         beside = self._side[node.layer].get(node.path) or (self._of_inodes[node.layer] or {}).get(node.status.st_ino)
         return beside or Attributes(node.status.st_uid, node.status.st_gid, stat.S_IMODE(node.status.st_mode))
 
-    def _list(self, path: bytes, layers: list[int], stack: contextlib.ExitStack) -> tuple[list[Node], list[_Subfolder]]:
-        """Return what a folder holds; the descriptors that the nodes have are closed with `stack`."""
+    def entries(self, path: bytes, layers: list[int], stack: contextlib.ExitStack) -> tuple[list[Node], list[Subfolder]]:
+        """Return what a folder holds that `layers` have; the descriptors that the nodes have are closed with `stack`."""
         files: list[Node] = []
-        subfolders: dict[bytes, _Subfolder] = {}
+        subfolders: dict[bytes, Subfolder] = {}
         hidden: set[bytes] = set()  # by a whiteout, or by a file, of this layer or one above
         for layer in layers:
             folder = self.open_folder(layer, path)
@@ -116,7 +116,7 @@ class MergedTree:
                     continue
                 if stat.S_ISDIR(status.st_mode):
                     node = Node(path + b"/" + name if path else name, name, folder, status, layer)
-                    subfolders.setdefault(name, _Subfolder(node, [])).layers.append(layer)
+                    subfolders.setdefault(name, Subfolder(node, [])).layers.append(layer)
                     continue
                 hidden.add(name)
                 if name not in subfolders and not is_whiteout(folder, name, status, marked=mark == b"x"):

@@ -6,7 +6,7 @@ Runs in the parent namespace. Files are opened in the folder that the node has, 
 import errno
 import os
 import stat
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Final
 
 from rootless.errors import InvalidInput
@@ -48,6 +48,10 @@ class NodeTar:
             shown = node.path.decode(errors="backslashreplace")
             raise InvalidInput(f"the file {shown!r} cannot be in a layer: names with .wh. stand for what is deleted", "rename it")
         self.add(node)
+
+    def add_member(self, member: Member, content: Iterable[bytes | memoryview] = ()) -> None:
+        """Write what is no file of the union."""
+        self._archive.add(member, content)
 
     def white_out(self, path: bytes) -> None:
         """Write that what lower layers have at `path` is deleted."""

@@ -23,6 +23,6 @@ def mount(root: RootFilesystem) -> list[int]:
 
 
 def _options(root: RootFilesystem) -> str:
-    lower = ":".join(os.path.relpath(layer, root.layers_folder) for layer in root.layers)
+    lower = ":".join(os.path.relpath(layer, root.layers_folder) for layer in root.distinct_layers)
     container = os.path.relpath(root.container_folder, root.layers_folder)
     return f"userxattr,lowerdir={lower},upperdir={container}/upper,workdir={container}/work"

@@ -14,6 +14,11 @@ class RootFilesystem(NamedTuple):
     layers: tuple[str, ...]  # absolute folders, topmost first
 
     @property
+    def distinct_layers(self) -> tuple[str, ...]:
+        """The layers, each once: the kernel's overlay refuses one twice; the upper one hides the other."""
+        return tuple(dict.fromkeys(self.layers))
+
+    @property
     def upper(self) -> str:
         """What the container changed, in the kernel overlay's userxattr form."""
         return f"{self.container_folder}/upper"

@@ -153,3 +153,10 @@ def test_pruning_the_cache_keeps_what_images_have(engine: Engine) -> None:
     assert engine.rl("builder", "prune", "-f").stdout == "Total reclaimed space: 0B\n"
     assert engine.rl("run", "--rm", "--network", "none", "one", "cat", "/b").stdout == "kept\n"
     assert engine.rl("build", "--network", "none", path).stdout.count("Using cache") == 0
+
+
+def test_a_layer_may_be_in_an_image_twice(engine_with_driver: Engine) -> None:
+    engine = engine_with_driver
+    path = context(engine, "FROM busybox\nCOPY files /f\nRUN rm -r /f/deep\nCOPY files /f\nRUN ls /f/deep > /seen\n")
+    engine.rl("build", "-q", "--network", "none", "-t", "app", path)
+    assert engine.rl("run", "--rm", "--network", "none", "app", "cat", "/seen", "/f/one").stdout == "two\n1"
