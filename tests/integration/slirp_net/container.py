@@ -46,6 +46,7 @@ class Container:
 
     def __init__(self, mtu: int = 65520, allow_host_loopback: bool = True, device: str = "tap") -> None:
         self.mtu = mtu
+        self.device = device
         self.allow_host_loopback = allow_host_loopback
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.init = os.fork()
