@@ -13,7 +13,7 @@ from rootless.build.stages import build_stages
 from rootless.containers.store import ContainerStore
 from rootless.errors import NoSuchObject
 from rootless.images import additions, platform, reference
-from rootless.images.new_image import now, write_documents
+from rootless.images.new_image import write_documents
 from rootless.images.store import Image, ImageStore
 
 
@@ -81,5 +81,5 @@ def _finished(stage: Stage, labels: Mapping[str, str]) -> Stage:
     if labels:
         stage.settings["Labels"] = {**(stage.settings.get("Labels") or {}), **labels}
     stage.drop_empty_base()
-    stage.config.update(created=now(), config=stage.settings, rootfs={"type": "layers", "diff_ids": list(stage.diff_ids)})
+    stage.config.update(created=stage.created, config=stage.settings, rootfs={"type": "layers", "diff_ids": list(stage.diff_ids)})
     return stage

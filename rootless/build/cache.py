@@ -1,7 +1,7 @@
 """The build cache: which layer a step made of which state, for all builds of the user.
 
-    build-cache/KEY.json     the layer of one step: {"digest", "size", "mediaType", "diffID", "keys", "bytes"}; or {} of one
-                             that changed nothing
+    build-cache/KEY.json     the layer of one step: {"digest", "size", "mediaType", "diffID", "keys", "bytes", "created"}; of one
+                             that changed nothing only "created"
 
 KEY is a SHA-256 over what the step depends on: the diff IDs below, the instruction with the values of its variables, and the
 content of what it copies (names, modes, data; no times). A record does not keep its layer: that goes with the images that have
@@ -32,6 +32,7 @@ class CachedStep(NamedTuple):
     key: str
     layer: StoredLayer | None
     used: float
+    created: str  # RFC 3339
 
 
 class StepCache:
@@ -52,13 +53,13 @@ class StepCache:
             os.utime(self._path(key))
         return found
 
-    def note(self, key: str, layer: StoredLayer | None) -> None:
-        """Note the layer of a step; None for one that changed nothing."""
+    def note(self, key: str, layer: StoredLayer | None, created: str) -> None:
+        """Note the layer of a step (None for one that changed nothing), and when it was made."""
         os.makedirs(self._folder, 0o700, exist_ok=True)
-        record: dict[str, Any] = {}
+        record: dict[str, Any] = {"created": created}
         if layer is not None:
             blob = layer.blob
-            record = {"digest": blob.digest, "size": blob.size, "mediaType": blob.media_type, "diffID": layer.diff_id}
+            record.update(digest=blob.digest, size=blob.size, mediaType=blob.media_type, diffID=layer.diff_id)
             record.update(keys=layer.keys, bytes=layer.size)
         replace_file(self._path(key), json.dumps(record).encode())
 
@@ -100,10 +101,12 @@ class StepCache:
         try:
             with open(self._path(key), "rb") as file:
                 record: dict[str, Any] = json.load(file)
-            if record == {}:
-                return CachedStep(key, None, 0)
+            created = str(record["created"])
+            if "digest" not in record:
+                return CachedStep(key, None, 0, created)
             blob = Blob(record["digest"], record["size"], record["mediaType"])
-            return CachedStep(key, StoredLayer(blob, record["diffID"], tuple(record["keys"]), record["bytes"], ()), 0)
+            layer = StoredLayer(blob, record["diffID"], tuple(record["keys"]), record["bytes"], ())
+            return CachedStep(key, layer, 0, created)
         except (FileNotFoundError, ValueError, KeyError, TypeError):  # none, or damaged: the step is made anew
             return None
 

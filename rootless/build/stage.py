@@ -30,7 +30,7 @@ from rootless.containers.root_trees import root_trees
 from rootless.containers.store import ContainerStore
 from rootless.images import layers, tar_writer
 from rootless.images.manifest import Blob, parse_manifest
-from rootless.images.new_image import StoredLayer, store_layer
+from rootless.images.new_image import StoredLayer, now, store_layer
 from rootless.images.store import Image
 from rootless.images.tar_writer import TarWriter
 from rootless.locations import Locations
@@ -76,6 +76,7 @@ class Stage:
         self.diff_ids = base.diff_ids if base else ()
         self.layer_keys = base.layer_keys if base else ()
         self.size = base.size if base else 0
+        self.created = str(self.config.get("created") or now())  # when its last step was made, that of an earlier build, too
         self._base_id = base.id if base else f"sha256:{'0' * 64}"
         self._has_empty_base = base is None
         if base is None:  # the union needs a layer below
@@ -102,7 +103,7 @@ class Stage:
     def state(self) -> dict[str, Any]:
         """Return what `of_state` makes a stage of, in another process; JSON can carry it."""
         kept = {"config": self.config, "settings": self.settings, "diff_ids": self.diff_ids, "layer_keys": self.layer_keys}
-        own = {"size": self.size, "base_id": self._base_id, "has_empty_base": self._has_empty_base}
+        own = {"size": self.size, "created": self.created, "base_id": self._base_id, "has_empty_base": self._has_empty_base}
         return {**kept, **own, "layers": self.layers}
 
     @classmethod
@@ -111,6 +112,7 @@ class Stage:
         new = cls.__new__(cls)
         new._engine = engine
         new.config, new.settings, new.size = state["config"], state["settings"], state["size"]
+        new.created = state["created"]
         new.layers = [Blob(*layer) for layer in state["layers"]]
         new.diff_ids, new.layer_keys = tuple(state["diff_ids"]), tuple(state["layer_keys"])
         new._base_id, new._has_empty_base = state["base_id"], state["has_empty_base"]
@@ -182,7 +184,7 @@ class Stage:
 
             is_changed = run_in_parent(locations, work)
             file.seek(0)
-            self._engine.cache.note(key, self._put_layer(file) if is_changed else None)
+            self._note(key, self._put_layer(file) if is_changed else None)
 
     def part(self, source: "Stage | Folder", selection: Selection, *, unpacks: bool = False) -> Part:
         """Return what is to be copied of another stage, or of a folder; links of the source lead to nothing outside of it."""
@@ -231,6 +233,7 @@ class Stage:
         if step is None:
             return False
         self._engine.say("--> Using cache")
+        self.created = now() if "SOURCE_DATE_EPOCH" in self._engine.environ else step.created
         if step.layer is not None:
             self._take(step.layer)
         return True
@@ -244,7 +247,11 @@ class Stage:
                 run_in_parent(locations, remove_mount_points, trees.upper, trees.layers, list(places))
             is_changed = run_in_parent(locations, write_layer, trees, file.fileno())
             file.seek(0)
-            self._engine.cache.note(key, self._put_layer(file) if is_changed else None)
+            self._note(key, self._put_layer(file) if is_changed else None)
+
+    def _note(self, key: str, layer: StoredLayer | None) -> None:
+        self.created = now()
+        self._engine.cache.note(key, layer, self.created)
 
     def _put_layer(self, file: IO[bytes]) -> StoredLayer:
         layer = store_layer(self._engine.locations, file, self.diff_ids)

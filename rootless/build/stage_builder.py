@@ -2,18 +2,18 @@
 
 import tempfile
 from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from rootless.build import reader
 from rootless.build.plan import Plan, StagePlan
 from rootless.build.reader import Instruction
 from rootless.build.scope import Arguments
 from rootless.build.stage import Engine, Folder, Stage
-from rootless.errors import InvalidInput, RlError
+from rootless.errors import InvalidInput, RlError, os_error_text
 from rootless.images import platform
-from rootless.images.new_image import now
 from rootless.images.store import Image
 
+_LONGEST: Final = 500  # letters of an instruction as progress shows it
 FindImage = Callable[[str, str | None], Image]
 """Returns the image of a name for a platform (None: that of the store, or of this machine)."""
 
@@ -81,7 +81,8 @@ class StageBuilder:
         return self.stage
 
     def _say(self, number: int, instruction: Instruction) -> None:
-        self.engine.say(f"STEP {self.plan.first + number + 1}/{self.session.steps}: {instruction.shown}")
+        text = instruction.shown if len(instruction.shown) <= _LONGEST else f"{instruction.shown[:_LONGEST]}…"
+        self.engine.say(f"STEP {self.plan.first + number + 1}/{self.session.steps}: {text}")
 
     def _step(self, instruction: Instruction) -> None:
         from rootless.build.instructions import STEPS  # which import this module
@@ -91,12 +92,14 @@ class StageBuilder:
             STEPS[instruction.name](self, instruction)
         except RlError as error:
             raise instruction.shown_in(error) from error
+        except OSError as error:
+            raise instruction.shown_in(RlError(os_error_text(error))) from error
         if instruction.name != "ARG":
             self.note(instruction.whole, changed=len(self.stage.layers) > before)
 
     def note(self, text: str, *, changed: bool) -> None:
         """Add an entry to the image's history."""
-        step: dict[str, Any] = {"created": now(), "created_by": text, "comment": "rl build"}
+        step: dict[str, Any] = {"created": self.stage.created, "created_by": text, "comment": "rl build"}
         if not changed:
             step["empty_layer"] = True
         self.stage.config["history"] = [*(self.stage.config.get("history") or []), step]

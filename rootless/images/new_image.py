@@ -11,7 +11,7 @@ from rootless.images import media_types
 from rootless.images.archive_blocks import BZIP2, XZ, Rejoined, decompressed_slowly
 from rootless.images.blobs import BlobWriter, write_blob
 from rootless.images.compression import BLOCK, Limits
-from rootless.images.layout import Layout
+from rootless.images.layout import MAX_DOCUMENT, Layout
 from rootless.images.manifest import Blob
 from rootless.images.store import NewImage
 from rootless.images.unpack_image import unpack_new_layer
@@ -53,8 +53,14 @@ def store_layer(locations: Locations, source: IO[bytes], below: tuple[str, ...] 
 
 
 def write_documents(layout: Layout, layers: Sequence[Blob], config: dict[str, Any], keys: tuple[str, ...], size: int) -> NewImage:
-    """Write config and manifest of an image; `layers` are bottom first, `keys` as in `StoredLayer`."""
+    """Write config and manifest of an image; `layers` are bottom first, `keys` as in `StoredLayer`.
+
+    Raises `InvalidInput` for a config that nobody could read again.
+    """
     config_content = _encoded(config)
+    if len(config_content) > MAX_DOCUMENT:
+        text = f"the image's config would have {len(config_content)} bytes, and {MAX_DOCUMENT} are the most"
+        raise InvalidInput(text, "give it shorter labels, variables and commands; the history has them, too")
     config_digest = write_blob(layout, config_content)
     manifest = _encoded(
         {

@@ -136,6 +136,7 @@ def test_steps_are_cached_by_content(engine: Engine) -> None:
     first = engine.rl("build", "--network", "none", "-t", "one", path).stdout
     again = engine.rl("build", "--network", "none", path).stdout
     assert (first.count("Using cache"), again.count("Using cache")) == (0, 3)
+    assert again.split()[-1] == first.split()[-1]  # the same image
     changed = engine.folder / "context" / "files" / "one"
     changed.touch()  # another time, and nothing else
     assert engine.rl("build", "--network", "none", path).stdout.count("Using cache") == 3
