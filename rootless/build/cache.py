@@ -2,6 +2,7 @@
 
     build-cache/KEY.json     the layer of one step: {"digest", "size", "mediaType", "diffID", "keys", "bytes", "created"}; of one
                              that changed nothing only "created"
+    build-cache/KEY.content  the digest of files of a stage or image, which KEY names
 
 KEY is a SHA-256 over what the step depends on: the diff IDs below, the instruction with the values of its variables, and the
 content of what it copies (names, modes, data; no times). A record does not keep its layer: that goes with the images that have
@@ -24,6 +25,7 @@ from rootless.images.sweep import remove_postponed, size_of_layers
 from rootless.locations import Locations
 
 _SUFFIX: Final = ".json"
+_CONTENT: Final = ".content"
 
 
 class CachedStep(NamedTuple):
@@ -63,6 +65,19 @@ class StepCache:
             record.update(keys=layer.keys, bytes=layer.size)
         replace_file(self._path(key), json.dumps(record).encode())
 
+    def content(self, key: str) -> str | None:
+        """Return the digest of files that was noted under a key."""
+        try:
+            with open(f"{self._folder}/{key}{_CONTENT}", encoding="ascii") as file:
+                return file.read() or None
+        except FileNotFoundError:
+            return None
+
+    def note_content(self, key: str, digest: str) -> None:
+        """Note the digest of files."""
+        os.makedirs(self._folder, 0o700, exist_ok=True)
+        replace_file(f"{self._folder}/{key}{_CONTENT}", digest.encode())
+
     def skipping(self, skips: bool) -> "StepCache":
         """Return the same cache, which with `skips` is not read."""
         return StepCache(self._locations, reads=self._reads and not skips)
@@ -84,6 +99,10 @@ class StepCache:
                 keys.add(step.layer.keys[-1])
             with contextlib.suppress(FileNotFoundError):  # another command prunes, too
                 os.unlink(self._path(key))
+        with contextlib.suppress(FileNotFoundError):  # no build has been
+            for name in os.listdir(self._folder):
+                if name.endswith(_CONTENT):
+                    os.unlink(f"{self._folder}/{name}")
         before = size_of_layers(self._locations, sorted(keys))
         self._layout.prepare()
         with self._layout.locked():
@@ -126,10 +145,12 @@ def key_of(*parts: Any) -> str:
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def content_of(members: Members) -> str:
-    """Return a digest of what is to be copied: names, kinds, modes, data; no owners and times."""
+def content_of(members: Members, *, with_owners: bool = False) -> str:
+    """Return a digest of what is to be copied: names, kinds, modes, data; no times, and owners only `with_owners`."""
     summed = hashlib.sha256()
     for member in members:
+        if with_owners:
+            summed.update(b"%d:%d" % (member.uid, member.gid))
         known = (member.name, member.kind, member.mode, member.size, member.link, sorted(member.xattrs.items()), member.pieces)
         summed.update(repr(known).encode())
         for block in members.content():

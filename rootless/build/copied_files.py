@@ -33,8 +33,8 @@ _BLOCK: Final = 1 << 20
 class Part(Protocol):
     """What one COPY or ADD takes of one source."""
 
-    def key(self) -> Any:
-        """Return what the step's place in the cache depends on (JSON can carry it)."""
+    def key(self, stack: contextlib.ExitStack) -> Any:
+        """Return what the step's place in the cache depends on (JSON can carry it); what that takes is kept until `stack` ends."""
 
     def prepare(self, stack: contextlib.ExitStack) -> int:
         """Get what `put` needs, until `stack` ends; returns how many files or folders are taken."""
@@ -58,7 +58,7 @@ class FilesPart:
         self._selection = selection
         self._unpacks = unpacks
 
-    def key(self) -> Any:
+    def key(self, _stack: contextlib.ExitStack) -> Any:
         """Return a digest of all that is taken."""
         with _opened_folder(self._folder) as root:
             return _Files(root, self._selection, unpacks=self._unpacks).digest()
@@ -91,9 +91,9 @@ class FetchedPart:
         self._fetch = functools.cache(fetch)
         self._key = key
 
-    def key(self) -> Any:
+    def key(self, stack: contextlib.ExitStack) -> Any:
         """Return what is known of the files, or their digest."""
-        return self._fetch().key() if self._key is None else self._key
+        return self._fetch().key(stack) if self._key is None else self._key
 
     def prepare(self, stack: contextlib.ExitStack) -> int:
         """Get the files."""
@@ -220,14 +220,15 @@ class TarPart:
     def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write the files below a root."""
         ids = _resolved(root, owner) if owner else None
-        put_members(root, target, changed(self._members(), ids, mode), ids or (0, 0), is_single=is_single)
+        put_members(root, target, changed(self.members(), ids, mode), ids or (0, 0), is_single=is_single)
 
     def write(self, layer: LayerWriter, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write the files to a layer."""
         ids = layer.owner(owner) if owner else None
-        layer.put(target, changed(self._members(), ids, mode), ids or (0, 0), is_single=is_single)
+        layer.put(target, changed(self.members(), ids, mode), ids or (0, 0), is_single=is_single)
 
-    def _members(self) -> TarReader:
+    def members(self) -> TarReader:
+        """Return the tar's members, from its beginning."""
         os.lseek(self._file.fileno(), 0, os.SEEK_SET)
         return TarReader(iter(lambda: os.read(self._file.fileno(), _BLOCK), b""))
 

@@ -71,7 +71,7 @@ class _Resolver:
             self._add(request)
             return
         part = FilesPart(source.path, Selection((path or ".",), ignored=source.ignored))
-        self.found.key.append([*key, part.key()])
+        self.found.key.append([*key, part.key(self._stack)])
         self._add(self._bind_of_folder(mount, target, source, path))
 
     def _bind_of_folder(self, mount: Mount, target: str, source: Folder, path: str) -> MountRequest:

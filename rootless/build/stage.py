@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import IO, Any, NamedTuple
 
-from rootless.build.cache import StepCache, key_of
+from rootless.build.cache import StepCache, content_of, key_of
 from rootless.build.copied_files import FilesPart, Part, TarPart, write_tar
 from rootless.build.dockerfile.ignore import NOTHING, Ignored
 from rootless.build.layer_writer import LayerWriter
@@ -149,10 +149,10 @@ class Stage:
 
     def copy(self, parts: Sequence[Part], target: str, given: Given) -> None:
         """Copy files to `target`, all in one layer. Raises `RlError`, `OSError`."""
-        key = self.key("copy", target, given, [part.key() for part in parts])
-        if self._take_cached(key):
-            return
         with contextlib.ExitStack() as stack:
+            key = self.key("copy", target, given, [part.key(stack) for part in parts])
+            if self._take_cached(key):
+                return
             is_single = sum([part.prepare(stack) for part in parts]) == 1
 
             def put(root: int) -> None:
@@ -189,7 +189,7 @@ class Stage:
     def part(self, source: "Stage | Folder", selection: Selection, *, unpacks: bool = False) -> Part:
         """Return what is to be copied of another stage, or of a folder; links of the source lead to nothing outside of it."""
         if isinstance(source, Stage):
-            return _StagePart(self._engine.locations, source, selection)
+            return _StagePart(self._engine, source, selection)
         return FilesPart(source.path, selection._replace(ignored=source.ignored), unpacks=unpacks)
 
     def drop_empty_base(self) -> None:
@@ -266,24 +266,38 @@ class Stage:
 class _StagePart:
     """Files of a stage, which come by way of a tar."""
 
-    def __init__(self, locations: Locations, source: Stage, selection: Selection) -> None:
-        self._locations = locations
+    def __init__(self, engine: Engine, source: Stage, selection: Selection) -> None:
+        self._engine = engine
         self._source = source
         self._selection = selection
+        self._tar: TarPart | None = None
+        self._count = 0
 
-    def key(self) -> Any:
-        """Return what the source is made of, and what is taken of it."""
-        selection = self._selection
-        return [self._source.diff_ids, selection.paths, selection.excluded.patterns, selection.parents]
+    def key(self, stack: contextlib.ExitStack) -> Any:
+        """Return a digest of the files, which the cache knows of a source that was read before."""
+        chosen = self._selection
+        known_by = key_of("content", self._source.diff_ids, chosen.paths, chosen.excluded.patterns, chosen.parents)
+        found = self._engine.cache.content(known_by)
+        if found is None:
+            found = content_of(self._written(stack).members(), with_owners=True)
+            self._engine.cache.note_content(known_by, found)
+        return ["from", found]
 
     def prepare(self, stack: contextlib.ExitStack) -> int:
         """Write the tar."""
-        temporary = tempfile.TemporaryFile(dir=self._locations.data_root)  # noqa: SIM115 - the stack closes it
-        file: IO[bytes] = stack.enter_context(temporary)
-        self._tar = TarPart(file)
-        read = functools.partial(write_tar, selection=self._selection, output=file)
-        with self._source.container() as document, started_copy(self._locations, document["Id"], read) as wait:
-            return int(wait())
+        self._written(stack)
+        return self._count
+
+    def _written(self, stack: contextlib.ExitStack) -> TarPart:
+        if self._tar is None:
+            locations = self._engine.locations
+            temporary = tempfile.TemporaryFile(dir=locations.data_root)  # noqa: SIM115 - the stack closes it
+            file: IO[bytes] = stack.enter_context(temporary)
+            read = functools.partial(write_tar, selection=self._selection, output=file)
+            with self._source.container() as document, started_copy(locations, document["Id"], read) as wait:
+                self._count = wait()
+            self._tar = TarPart(file)
+        return self._tar
 
     @property
     def needs_root(self) -> bool:
@@ -292,10 +306,12 @@ class _StagePart:
 
     def put(self, root: int, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write the files, which keep their owners unless another is given."""
+        assert self._tar is not None  # prepared
         self._tar.put(root, target, owner, mode, is_single=is_single)
 
     def write(self, layer: LayerWriter, target: str, owner: str, mode: str, *, is_single: bool) -> None:
         """Write the files to a layer, likewise."""
+        assert self._tar is not None  # prepared
         self._tar.write(layer, target, owner, mode, is_single=is_single)
 
 

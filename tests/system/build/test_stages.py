@@ -97,6 +97,19 @@ COPY --from=tool /args /proxy /
     assert "invalid platform" in engine.rl("build", "--platform", "a/b/c/d", str(folder), check=1).stderr
 
 
+def test_files_of_a_stage_are_known_by_content(engine: Engine) -> None:
+    text = "FROM busybox AS a\nARG X\nRUN echo $X > /other && echo same > /file && touch -d @{time} /file\n"
+    text += "FROM busybox\nCOPY --from=a /file /f\nRUN true > /g\n"
+    folder = make_context(engine, text.format(time=1), {})
+    build(engine, str(folder))
+    make_context(engine, text.format(time=2), {})
+    assert build(engine, "--build-arg", "X=2", str(folder)).count("Using cache") == 2
+    make_context(engine, text.format(time=2).replace("same", "changed"), {})
+    assert build(engine, "--build-arg", "X=2", str(folder)).count("Using cache") == 0
+    make_context(engine, text.format(time=2).replace("touch", "chown 3 /file && touch"), {})
+    assert build(engine, "--build-arg", "X=2", str(folder)).count("Using cache") == 0
+
+
 def test_the_cache_of_a_stage_may_be_left_out(engine: Engine) -> None:
     folder = make_context(engine, "FROM busybox AS a\nRUN echo 1 > /x\nFROM a AS b\nRUN echo 2 > /y\n", {})
     build(engine, str(folder))
