@@ -6,7 +6,9 @@ the middle (a full window, a fair share used up) remembers it and is asked again
 
 A timer belongs to an object with a `deadline` that may move at any time. The heap holds at most one useful entry an object, made
 for a deadline that was right once: when it comes up and the deadline has moved later, it is put back. So a busy connection that
-moves its retransmission time-out with every segment costs nothing.
+moves its retransmission time-out with every segment costs nothing. Useless entries, left by deadlines that moved earlier and by
+objects that have ended, lie there until their time, which may be hours ahead (keep-alive); so they are thrown out whenever the heap
+has doubled, and by `tidy`.
 """
 
 from __future__ import annotations
@@ -38,6 +40,7 @@ WRITABLE: Final = EPOLLOUT
 ALL_EDGES: Final = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET
 NEVER: Final = float("inf")
 _MOST_EVENTS: Final = 64
+_FEW: Final = 1024  # entries of the heap
 
 
 class Loop:
@@ -49,6 +52,7 @@ class Loop:
         self._functions: dict[int, Callable[[int], None]] = {}
         self._heap: list[tuple[float, int, Timed]] = []
         self._entries = 0
+        self._most = _FEW  # entries of the heap, before it is tidied
         self._after: list[Callable[[], bool]] = []
         self._running = True
         self.now = clock()
@@ -77,6 +81,23 @@ class Loop:
             timed.alarm = timed.deadline
             self._entries += 1
             heappush(self._heap, (timed.deadline, self._entries, timed))
+            if len(self._heap) > self._most:
+                self.tidy()
+
+    def tidy(self) -> None:
+        """Throw the useless entries out of the heap, and so let go of objects that have ended."""
+        kept = []
+        for entry in self._heap:
+            at, _, timed = entry
+            if at != timed.alarm:
+                continue
+            if timed.deadline == NEVER:
+                timed.alarm = NEVER
+            else:
+                kept.append(entry)
+        kept.sort()
+        self._heap[:] = kept  # `_ring` may be going through it
+        self._most = max(2 * len(kept), _FEW)
 
     def stop(self) -> None:
         """Return from `run` after this round."""

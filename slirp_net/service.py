@@ -118,6 +118,7 @@ class Service:
             return
         self.deadline = NEVER
         self._arena.trim()
+        self._loop.tidy()
 
 
 def _flow_limit() -> int:

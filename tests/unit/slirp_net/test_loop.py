@@ -1,6 +1,7 @@
 """The loop's timers and descriptors under a clock of our own, and the arena's accounts."""
 
 import os
+import weakref
 from collections.abc import Callable
 
 import pytest
@@ -51,6 +52,49 @@ def test_a_timer_rings_once_at_its_deadline(clock: Clock) -> None:
     clock.now = 99.0
     loop.round(0)
     assert alarm.rung == [11.0]
+
+
+def test_useless_entries_do_not_pile_up(clock: Clock) -> None:
+    """A connection that talks now and then: between its retransmission time-outs there is only keep-alive, hours ahead."""
+    loop = Loop(clock)
+
+    def keep_alive(alarm: Alarm) -> None:
+        alarm.deadline = clock.now + 7200
+
+    alarm = Alarm(loop, keep_alive)
+    for _ in range(5000):
+        alarm.deadline = clock.now + 0.2
+        loop.schedule(alarm)
+        clock.now += 1
+        loop.round(0)
+    assert len(alarm.rung) == 5000
+    assert len(loop._heap) <= 1024
+    alarm.deadline = clock.now + 5
+    loop.schedule(alarm)
+    loop.tidy()
+    clock.now += 6
+    loop.round(0)
+    assert len(alarm.rung) == 5001
+
+
+def test_what_has_ended_is_let_go(clock: Clock) -> None:
+    loop = Loop(clock)
+    ended = Alarm(loop)
+    ended.deadline = clock.now + 7200
+    loop.schedule(ended)
+    ended.deadline = NEVER
+    seen = weakref.ref(ended)
+    del ended
+    loop.tidy()
+    assert seen() is None
+    again = Alarm(loop)
+    for deadline in (7200.0, NEVER, 20.0):
+        again.deadline = deadline
+        loop.schedule(again)
+        loop.tidy()
+    clock.now = 21.0
+    loop.round(0)
+    assert again.rung == [21.0]
 
 
 def test_a_deadline_that_moves_later_rings_later(clock: Clock) -> None:
