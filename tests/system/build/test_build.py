@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.engine import Engine
+from tests.support.image_contents import read_image
 
 pytestmark = pytest.mark.engine
 
@@ -161,3 +162,12 @@ def test_a_layer_may_be_in_an_image_twice(engine_with_driver: Engine) -> None:
     path = context(engine, "FROM busybox\nCOPY files /f\nRUN rm -r /f/deep\nCOPY files /f\nRUN ls /f/deep > /seen\n")
     engine.rl("build", "-q", "--network", "none", "-t", "app", path)
     assert engine.rl("run", "--rm", "--network", "none", "app", "cat", "/seen", "/f/one").stdout == "two\n1"
+
+
+def test_a_build_without_subordinate_ids(one_id_engine: Engine) -> None:
+    path = context(one_id_engine, "FROM busybox\nWORKDIR /w\nCOPY --chown=3:4 --chmod=640 files/one one\nRUN cat one > /seen\n")
+    one_id_engine.rl("build", "-q", "--network", "none", "-t", "app", path)
+    assert one_id_engine.rl("run", "--rm", "--network", "none", "app", "cat", "/seen").stdout == "1"
+    one_id_engine.rl("push", "app", f"dir:{one_id_engine.folder}/home/image")
+    _config, files = read_image(one_id_engine.folder / "home" / "image")
+    assert files["w/one"][1:4] == (0o640, 3, 4)
