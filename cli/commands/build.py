@@ -5,6 +5,7 @@ import os
 import click
 
 from cli import image_for_container
+from cli.build_steps import options_of_steps, step_options
 from cli.key_values import parse_labels
 from cli.session import attach_to
 from cli.verb import Verb
@@ -39,6 +40,7 @@ from rootless.networks import modes
 @click.option("--ssh", multiple=True, metavar="ID[=PATH]", help="An ssh agent's socket, or keys, for RUN --mount=type=ssh.")
 @click.option("--target", metavar="STAGE", help="Build this stage and not the last.")
 @click.option("-q", "--quiet", is_flag=True, help="Print the image's ID only.")
+@step_options
 @click.argument("path", metavar="PATH")
 def command(
     *,
@@ -58,10 +60,12 @@ def command(
     ssh: tuple[str, ...],
     target: str | None,
     quiet: bool,
+    **of_steps: object,
 ) -> None:
     """Build an image from a Dockerfile and the files of a context, and print its ID.
 
-    PATH is a folder, the URL of a git repository (URL#REF:FOLDER), or - for standard input: a tar, or a Dockerfile alone.
+    PATH is a folder, the URL of a git repository (URL#REF:FOLDER), - for standard input (a tar, or a Dockerfile alone), or a URL of
+    what could be there.
     A .dockerignore says which files are left out.
 
     Every step runs in a container of its own, but for those that an earlier build has made of the same.
@@ -82,7 +86,8 @@ def command(
         wanted = CreateOptions(pull="newer" if pull else "missing", pulls_quietly=quiet, platform=platform)
         return image_for_container.find(locations, name, wanted)[0]
 
-    engine = Engine(locations, os.environ, follow, network, StepCache(locations, reads=not no_cache), say)
+    steps = options_of_steps(of_steps, network)
+    engine = Engine(locations, os.environ, follow, network, StepCache(locations, reads=not no_cache), say, steps)
     with context.named(locations, contexts) as others, context.opened(locations, path, file) as found:
         options = BuildOptions(
             found.folder,

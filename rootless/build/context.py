@@ -11,7 +11,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from typing import IO, Final, NamedTuple
 
-from rootless.build import git, scratch
+from rootless.build import download, git, scratch
 from rootless.build.dockerfile.ignore import NOTHING, Ignored, read_ignored
 from rootless.build.stage import Folder
 from rootless.containers.copying.extraction import Owner, extract_archive
@@ -39,7 +39,7 @@ class Context(NamedTuple):
 
 @contextlib.contextmanager
 def opened(locations: Locations, path: str, dockerfile: str | None) -> Iterator[Context]:
-    """Yield the context that PATH names: a folder, `-` for standard input, or the URL of a git repository.
+    """Yield the context that PATH names: a folder, `-` for standard input, the URL of a git repository, or of what `-` takes.
 
     `dockerfile` is what -f gives: of a folder a path of the node's, else one in the context; `-` is standard input. Raises
     `InvalidInput`, `NoSuchObject`, `OSError`.
@@ -49,6 +49,8 @@ def opened(locations: Locations, path: str, dockerfile: str | None) -> Iterator[
             yield _from_stdin(temporary, dockerfile)
         elif git.is_url(path):
             yield _in_folder(git.checked_out(path, temporary, keeps_git=False), dockerfile)
+        elif download.is_url(path):
+            yield _from_url(path, temporary, dockerfile)
         elif not os.path.isdir(path):
             hint = "give a folder, - or the URL of a git repository"
             raise InvalidInput(f'unable to prepare context: path "{path}" not found', hint)
@@ -121,17 +123,29 @@ def _from_stdin(temporary: str, dockerfile: str | None) -> Context:
     if dockerfile == "-":
         text = "invalid argument: can't use stdin for both build context and dockerfile"
         raise InvalidInput(text, "give a folder, or the -f of a file")
-    source = io.BufferedReader(io.FileIO(0, closefd=False), _BUFFER)
+    return _from_stream(io.BufferedReader(io.FileIO(0, closefd=False), _BUFFER), "standard input", temporary, dockerfile)
+
+
+def _from_url(url: str, temporary: str, dockerfile: str | None) -> Context:
+    """Return what a URL gives: a tar, or a Dockerfile for a build without files."""
+    folder = f"{temporary}/files"
+    os.mkdir(folder, 0o755)
+    with io.BufferedReader(io.FileIO(f"{temporary}/{download.download(url, temporary)}"), _BUFFER) as file:
+        return _from_stream(file, url, folder, dockerfile)
+
+
+def _from_stream(source: "io.BufferedReader[io.FileIO]", shown: str, temporary: str, dockerfile: str | None) -> Context:
+    """Return the context that is a tar, unpacked into a folder, or a Dockerfile alone."""
     first = source.peek(tar.BLOCK)
     if not is_compressed_archive(first) and first[257:262] != b"ustar":
         text = _text(source)
         if not text:
-            raise InvalidInput("failed to read dockerfile: standard input is empty", "give a Dockerfile or a tar there")
+            raise InvalidInput(f"failed to read dockerfile: {shown} is empty", "give a Dockerfile or a tar there")
         return Context(Folder(temporary), text, "Dockerfile")
     try:
         extract_archive(Place(None, temporary, "the context"), archive_blocks(source, Limits()), Owner(archive=False))
     except CorruptImage as error:
-        raise InvalidInput(f"cannot read the context from standard input: {error.message}", "give a tar there") from error
+        raise InvalidInput(f"cannot read the context from {shown}: {error.message}", "give a tar there") from error
     return _in_folder(temporary, dockerfile)
 
 

@@ -41,7 +41,7 @@ Follow = Callable[[Running, Document], int]
 
 
 class Engine(NamedTuple):
-    """What steps work with; `network` as in `rl run --network`; `say` is told each step."""
+    """What steps work with; `network` as in `rl run --network`; `say` is told each step; `steps` are their containers' options."""
 
     locations: Locations
     environ: Mapping[str, str]
@@ -49,6 +49,7 @@ class Engine(NamedTuple):
     network: str
     cache: StepCache
     say: Callable[[str], None]
+    steps: CreateOptions = CreateOptions()
 
 
 class Given(NamedTuple):

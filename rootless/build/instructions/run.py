@@ -3,7 +3,7 @@
 import contextlib
 import os
 from collections.abc import Callable
-from typing import Final
+from typing import Any, Final
 
 from rootless.build.dockerfile.flags import did_you_mean
 from rootless.build.dockerfile.heredocs import heredoc_of_word
@@ -28,14 +28,15 @@ def _run(builder: StageBuilder, instruction: Instruction) -> None:
     _check_security(instruction)
     with contextlib.ExitStack() as stack:
         mounts = resolve_mounts(builder, instruction, stack)
-        options = CreateOptions(
+        steps = builder.engine.steps
+        options = steps._replace(
             environment=(*mounts.environment, *(f"{name}={value}" for name, value in variables.items())),
             network=network,
-            mounts=(*script, *mounts.requests),
+            mounts=(*script, *mounts.requests, *steps.mounts),
             secrets=tuple(mounts.secrets),
         )
-        key = (own, network, [document.content for document in instruction.heredocs], mounts.key)
-        status = stage.run(arguments, options, key, mounts.places)
+        key = (own, network, [document.content for document in instruction.heredocs], mounts.key, _asked(steps))
+        status = stage.run(arguments, options, key, [*mounts.places, *(one.target for one in steps.mounts)])
     if status:
         raise RlError(f'process "{" ".join(arguments):.2000}" did not complete successfully: exit code: {status}')
 
@@ -57,6 +58,12 @@ def _command(builder: StageBuilder, instruction: Instruction) -> tuple[list[str]
         return [place], (MountRequest(BIND, path, place, ("bind", "ro"), read_only=True),)
     lines = [instruction.text, *(f"{document.content}{document.name}" for document in documents)]
     return [*shell_of(builder), "\n".join(lines)], ()
+
+
+def _asked(steps: CreateOptions) -> list[Any]:
+    """Return what of the options of all steps their outcome depends on: names of hosts, and what is mounted."""
+    hosts = [value for name, value in steps.host_config if name == "ExtraHosts" and value]
+    return [*hosts, *([mount.source, mount.target] for mount in steps.mounts)]
 
 
 def _network(builder: StageBuilder, instruction: Instruction) -> str:

@@ -215,3 +215,20 @@ def test_contexts_by_name_go_before_stages_and_images(engine: Engine) -> None:
     assert look(engine, "ls -A /y; ls /z") == [".dockerignore", "x", "/z"]
     assert "is a folder" in engine.rl("build", "--build-context", f"base={other}", str(folder), check=1).stderr
     assert "expected key=value" in engine.rl("build", "--build-context", "x", str(folder), check=1).stderr
+
+
+def test_options_of_all_steps(engine: Engine) -> None:
+    text = """FROM busybox
+RUN grep 10.1.2.3 /etc/hosts | grep -c peer > /seen; ulimit -n >> /seen; df -k /dev/shm | grep -c 2048 >> /seen
+RUN cat /v/file >> /seen
+"""
+    folder = make_context(engine, text, {})
+    shared = engine.folder / "shared"
+    shared.mkdir()
+    (shared / "file").write_text("shared\n")
+    given = ["--add-host", "peer:10.1.2.3", "--ulimit", "nofile=77:77", "--shm-size", "2m", "-v", f"{shared}:/v:ro"]
+    build(engine, *given, str(folder))
+    assert look(engine, "cat /seen; ls -d /v 2>/dev/null; true") == ["1", "77", "1", "shared"]
+    assert build(engine, *given, str(folder)).count("Using cache") == 2
+    assert "Using cache" not in build(engine, "--add-host", "peer:10.1.2.30", *given[2:], str(folder))
+    assert "bad format" in engine.rl("build", "--add-host", "x", str(folder), check=1).stderr

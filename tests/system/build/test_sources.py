@@ -95,6 +95,16 @@ def test_archives_of_the_context_are_unpacked_by_add_only(engine: Engine) -> Non
     ]  # fmt: skip
 
 
+def _context() -> bytes:
+    content = io.BytesIO()
+    with tarfile.open(fileobj=content, mode="w:gz") as tar:
+        member = tarfile.TarInfo("in/Dockerfile")
+        text = b"FROM busybox\nCOPY in /in\n"
+        member.size = len(text)
+        tar.addfile(member, io.BytesIO(text))
+    return content.getvalue()
+
+
 class _Handler(http.server.BaseHTTPRequestHandler):
     requests: ClassVar[list[str]] = []
 
@@ -107,9 +117,10 @@ class _Handler(http.server.BaseHTTPRequestHandler):
             return
         self.send_response(404 if self.path == "/none" else 200)
         self.send_header("Last-Modified", "Thu, 01 Jan 1998 00:00:00 GMT")
-        self.send_header("Content-Length", "4")
+        content = {"/Dockerfile": b"FROM busybox\nCMD x\n", "/empty": b"#\n", "/context.tar": _context()}.get(self.path, b"data")
+        self.send_header("Content-Length", str(len(content)))
         self.end_headers()
-        self.wfile.write(b"data")
+        self.wfile.write(content)
 
     def log_message(self, *_: object) -> None:
         pass
@@ -138,6 +149,9 @@ def test_add_downloads(engine: Engine, server: str) -> None:
     assert _Handler.requests.count("/s") == 1
     assert build(engine, str(folder)).count("Using cache") == 3
     assert _Handler.requests.count("/s") == 1  # its checksum is known
+    assert "file with no instructions" in engine.rl("build", f"{server}/empty", check=1).stderr
+    engine.rl("build", "-q", "-t", "other", f"{server}/Dockerfile")
+    assert engine.rl("build", "-q", "-f", "in/Dockerfile", f"{server}/context.tar").stdout.startswith("sha256:")
     for line, message in (
         (f"ADD --checksum={right[:-1]}0 {server}/s /x", "digest mismatch"),
         (f"ADD --checksum=sha256:00 {server}/s /x", "invalid checksum digest format"),
