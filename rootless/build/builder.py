@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from rootless.build import reader, scratch
 from rootless.build.plan import make_plan
+from rootless.build.reader import Dockerfile
 from rootless.build.scope import Arguments
 from rootless.build.stage import Engine, Folder, Stage
 from rootless.build.stage_builder import FindImage, Session
@@ -62,7 +63,17 @@ def build(engine: Engine, options: BuildOptions, find_image: FindImage) -> Image
             {},
         )
         build_stages(session)
+        _tell_unused(session, dockerfile)
         return _stored(engine, _finished(session.stages[plan.order[-1]], options.labels), [target.name for target in targets])
+
+
+def _tell_unused(session: Session, dockerfile: Dockerfile) -> None:
+    """Warn of arguments that no ARG names, as BuildKit does: a misspelt one would have no effect without a word."""
+    named = {word.partition("=")[0] for one in dockerfile.instructions if one.name == "ARG" for word in one.arguments}
+    known = {*named, *session.arguments.proxies, *session.arguments.global_ones}
+    unused = sorted(name for name in session.arguments.given if name not in known)
+    if unused:
+        session.engine.say(f"[Warning] One or more build-args [{' '.join(unused)}] were not consumed")
 
 
 def _stored(engine: Engine, stage: Stage, names: list[str]) -> Image:

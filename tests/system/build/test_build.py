@@ -165,7 +165,10 @@ def test_a_layer_may_be_in_an_image_twice(engine_with_driver: Engine) -> None:
 
 
 def test_a_build_without_subordinate_ids(one_id_engine: Engine) -> None:
-    path = context(one_id_engine, "FROM busybox\nWORKDIR /w\nCOPY --chown=3:4 --chmod=640 files/one one\nRUN cat one > /seen\n")
+    lines = ["FROM busybox", "WORKDIR /w", "COPY --chown=3:4 --chmod=640 files/one one"]
+    mounts = "--mount=type=cache,target=/c,uid=7 --mount=from=busybox,target=/b"
+    lines.append(f"RUN {mounts} cp one /c/x && test -d /b/bin && cat /c/x > /seen")
+    path = context(one_id_engine, "\n".join(lines))
     one_id_engine.rl("build", "-q", "--network", "none", "-t", "app", path)
     assert one_id_engine.rl("run", "--rm", "--network", "none", "app", "cat", "/seen").stdout == "1"
     one_id_engine.rl("push", "app", f"dir:{one_id_engine.folder}/home/image")

@@ -75,3 +75,21 @@ def test_a_build_killed_at_any_time_leaves_a_whole_store(engine: Engine) -> None
         assert engine.rl("system", "check").status == 0
     assert engine.rl("build", "--network", "none", "-q", str(folder)).stdout.startswith("sha256:")
     assert list((engine.data_root / "build-scratch").iterdir()) == []
+
+
+def test_ctrl_c_at_any_time_says_nothing_of_ours(engine: Engine) -> None:
+    lines = ["FROM busybox AS one", "COPY . /c", "FROM busybox AS two", "COPY . /c", "FROM one", "COPY --from=two /c /d"]
+    folder = make_context(engine, "\n".join(lines), {f"f{number}": "x" * 1000 for number in range(3000)})
+    for seconds in (0.15 + 0.2 * number for number in range(6)):
+        streams = {"stdout": subprocess.DEVNULL, "stderr": subprocess.PIPE}
+        build = engine.start("build", "--no-cache", "--network", "none", str(folder), process_group=0, **streams)
+        try:
+            build.wait(seconds)
+        except subprocess.TimeoutExpired:
+            os.killpg(build.pid, signal.SIGINT)
+        _out, err = build.communicate(timeout=30)
+        assert "Traceback" not in err, (seconds, err)
+        wait_until(lambda: not engine.processes(), 20, "all processes have ended")
+    assert engine.rl("ps", "-aq").stdout == ""
+    assert engine.rl("system", "check").status == 0
+    assert list((engine.data_root / "build-scratch").iterdir()) == []

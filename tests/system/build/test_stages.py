@@ -93,7 +93,9 @@ COPY --from=tool /args /proxy /
     assert (engine.folder / "r" / "args").read_text() == f"arm64 linux/{machine} global global-own \n"
     assert (engine.folder / "r" / "proxy").read_text() == "secret-proxy\n"
     other = ("--platform", "linux/arm64/v8", "--build-arg", "NO_PROXY=another", "--build-arg", "UNNAMED=y")
-    assert build(engine, *other, str(folder)).count("Using cache") == 2
+    again = build(engine, *other, str(folder))
+    assert again.count("Using cache") == 2
+    assert "[Warning] One or more build-args [UNNAMED] were not consumed" in again
     assert "invalid platform" in engine.rl("build", "--platform", "a/b/c/d", str(folder), check=1).stderr
 
 
