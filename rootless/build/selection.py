@@ -118,7 +118,10 @@ class SelectedMembers:
         if kind not in (tar.REGULAR, tar.DIRECTORY):
             device = (0, 0) if kind == tar.FIFO else (os.major(file.status.st_rdev), os.minor(file.status.st_rdev))
             return member_of(file.name, kind, file.status, {})._replace(device=device)
-        descriptor = os.open(file.base, _OPEN, dir_fd=file.folder)
+        try:
+            descriptor = os.open(file.base, _OPEN, dir_fd=file.folder)
+        except PermissionError as error:
+            raise OSError(error.errno, error.strerror, os.fsdecode(file.name or file.base)) from None
         try:
             xattrs = copied_xattrs(descriptor)
             status = os.fstat(descriptor)
@@ -219,7 +222,10 @@ def _below(start: int, prefix: bytes, shown: _Shown) -> Iterator[_File]:
     waiting: dict[bytes, os.stat_result] = {}
     while pending:
         path = pending.pop()
-        folder = open_beneath(start, path)
+        try:
+            folder = open_beneath(start, path)
+        except PermissionError as error:
+            raise OSError(error.errno, error.strerror, os.fsdecode(_joined(prefix, path))) from None
         try:
             with os.scandir(folder) as entries:
                 names = sorted(os.fsencode(entry.name) for entry in entries)

@@ -34,6 +34,16 @@ def test_no_link_of_the_context_leads_out(engine: Engine) -> None:
     assert look(engine, "cat /got; echo; readlink /all/etc; readlink /all/up") == ["in", "/etc", "../../.."]
 
 
+def test_a_file_that_cannot_be_read_is_named(engine: Engine) -> None:
+    folder = make_context(engine, "FROM busybox\nCOPY . /all\n", {"sub/closed": "x"})
+    for path in (folder / "sub" / "closed", folder / "sub"):
+        path.chmod(0)
+        assert f"Permission denied: {path.relative_to(folder)}\n" in engine.rl("build", str(folder), check=1).stderr
+    (folder / ".dockerignore").write_text("sub\n")
+    engine.rl("build", "-q", str(folder))
+    (folder / "sub").chmod(0o755)
+
+
 def test_no_link_of_an_image_leads_a_copy_out(engine: Engine) -> None:
     text = """FROM busybox AS bad
 RUN ln -s ../../../../../../.. /climb && ln -s /loop /loop && mkdir -p /d && ln -s / /d/x && echo own > /etc/mark
