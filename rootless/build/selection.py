@@ -149,9 +149,10 @@ class SelectedMembers:
         ignored, excluded = self._selection.ignored, self._selection.excluded
         real = _path_below(self._root, found) or match.path
         prefix = match.path[match.kept :] if self._selection.parents and match.path != "." else ""
-        if real != "." and ignored.has(real) and not ignored.may_have_others_below(real):
+        is_folder = stat.S_ISDIR(found.status.st_mode)
+        if real != "." and ignored.has(real) and not (is_folder and ignored.may_have_others_below(real)):
             raise _missing(match.path)
-        if not stat.S_ISDIR(found.status.st_mode):
+        if not is_folder:
             name = prefix or posixpath.basename(match.path)
             if not excluded.has(name):
                 yield from self._above(match)
@@ -290,7 +291,8 @@ def _matching(root: int, parts: list[str], selection: Selection, *, spans: bool)
     for number, part in enumerate(parts):
         is_last = number == len(parts) - 1
         found = [one for path in found for one in _next(root, path, part, selection, is_last=is_last)]
-    yield from (one for one in found if not selection.ignored.has(one) or selection.ignored.may_have_others_below(one))
+    ignored = selection.ignored
+    yield from (one for one in found if not ignored.has(one) or (_is_folder(root, one) and ignored.may_have_others_below(one)))
 
 
 def _next(root: int, path: str, part: str, selection: Selection, *, is_last: bool) -> Iterable[str]:
@@ -320,6 +322,14 @@ def _is_there(root: int, path: str, selection: Selection) -> bool:
         return False
     os.close(found.folder)
     return not selection.ignored.has(path) or selection.ignored.may_have_others_below(path)
+
+
+def _is_folder(root: int, path: str) -> bool:
+    try:
+        os.close(Place(root, "", "").open(f"/{path}", os.O_PATH | os.O_DIRECTORY))
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    return True
 
 
 def _all_paths(root: int, selection: Selection) -> Iterator[str]:

@@ -48,6 +48,13 @@ def test_what_dockerignore_names_is_left_out(engine: Engine) -> None:
     make_context(engine, "FROM busybox\nCOPY docs/* /d/\nRUN cd /d && find . -type f > /list\n", {})
     build(engine, str(folder))
     assert read(engine, "/list") == ["./c.md"]
+    (folder / ".dockerignore").write_text("*\n!**/x.c\n!keep\n")  # a ! that may take back in something anywhere
+    make_context(engine, "FROM busybox\nCOPY a.log /\n", {})
+    assert '"/a.log": not found' in engine.rl("build", str(folder), check=1).stderr
+    make_context(engine, "FROM busybox\nCOPY * /all/\nRUN cd /all && find . -type f | sort > /list\n", {})
+    build(engine, str(folder))
+    assert read(engine, "/list") == ["./a.log", "./x.c"]  # of keep and src, whose contents are copied
+    (folder / ".dockerignore").write_text(ignored)
     (folder / "link").symlink_to("docs/b.txt")
     make_context(engine, "FROM busybox\nCOPY link /\n", {})
     assert "not found" in engine.rl("build", str(folder), check=1).stderr
