@@ -83,6 +83,8 @@ _MEMBER: Final[Mapping[str, Any]] = {
 def container_document(locations: Locations, document: Document) -> dict[str, Any]:
     """Return the JSON object of `docker inspect` for a container."""
     network = document["NetworkSettings"]
+    if not has_begun(document["State"]):
+        network = {**network, "Ports": {}}  # of a container whose monitor was killed
     members = {name: {**_MEMBER, **member} for name, member in (network.get("Networks") or {}).items()}
     return {
         **document,

@@ -98,7 +98,7 @@ def _publishes(document: Document, wanted: str) -> bool:
         f"{one['HostPort']}/{port.partition('/')[2]}"
         for port, ones in bindings.items()
         for one in ones or ()
-        if one.get("HostPort")
+        if one.get("HostPort", "").isdecimal()  # the port of a range is known when the container runs
     ]
     return _has_port([*bindings, *published], wanted)
 

@@ -81,6 +81,14 @@ class ContainerRow(Mapping[str, Any]):
     def _status(self) -> str:
         return status_text(self._document, self._now)
 
+    def _ports(self) -> str:
+        ports, exposed = self._document["NetworkSettings"].get("Ports"), self._document["Config"].get("ExposedPorts")
+        if not self._document["State"]["Running"] or not (ports or exposed):
+            return ""
+        from rootless.networks.publishing import shown  # few containers have ports
+
+        return shown(ports or {}, exposed or {})
+
 
 _FIELDS: Final[Mapping[str, Callable[[ContainerRow], Any]]] = {
     "Command": ContainerRow._command,
@@ -92,7 +100,7 @@ _FIELDS: Final[Mapping[str, Callable[[ContainerRow], Any]]] = {
     "Mounts": ContainerRow._mounts,
     "Names": lambda row: row._document["Name"].lstrip("/"),
     "Networks": lambda row: str(row._document["HostConfig"].get("NetworkMode") or ""),
-    "Ports": lambda _row: "",
+    "Ports": ContainerRow._ports,
     "RunningFor": lambda row: ago(row._document["Created"], row._now),
     "Size": lambda row: row._size,
     "State": lambda row: row._document["State"]["Status"],

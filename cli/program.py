@@ -53,6 +53,7 @@ VERBS = {
     "logs": "logs",
     "manifest": "manifest",
     "oci": "oci",
+    "port": "port",
     "ps": "ps",
     "pull": "pull",
     "push": "push",

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 
 from cli.complaints import complain
 from cli.tables import emit
-from rootless.errors import RlError, os_error_text
+from rootless.errors import RlError, text_of
 
 FAILED = 1
 
@@ -36,6 +36,6 @@ def report(error: RlError | OSError) -> int:
     if isinstance(error, BrokenPipeError) or os.environ.get("RL_DEBUG"):
         raise error
     sys.stdout.flush()
-    text = os_error_text(error) if isinstance(error, OSError) else error.message
+    text = text_of(error)
     complain(text, error.hint if isinstance(error, RlError) else None)
     return FAILED

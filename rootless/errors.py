@@ -75,6 +75,16 @@ def os_error_text(error: OSError) -> str:
     return f"{error.strerror}: {error.filename}" if error.filename is not None else error.strerror
 
 
+def text_of(error: RlError | OSError) -> str:
+    """Return what an error says, without the hint."""
+    return os_error_text(error) if isinstance(error, OSError) else error.message
+
+
+def status_of(error: RlError | OSError) -> int:
+    """Return the exit status of who ends with an error."""
+    return error.exit_status if isinstance(error, RlError) else ENGINE_ERROR
+
+
 def lost_root(error: OSError, message: str) -> RlError | None:
     """Return the error for a container's root that is served no more (FUSE's errno of a connection that is gone), or None."""
     if error.errno not in (errno.ENOTCONN, errno.ECONNABORTED):

@@ -5,6 +5,7 @@ Theory of operation. Each packet is one JSON object, perhaps with descriptors (S
 
     op        descriptors      does
     attach    the tap          serves it; once only
+    publish   bound sockets    serves them: "ports" has [protocol, the container's port] of each
     guard     init's pidfd     ends init if the engine goes away without `stop`
     stats     -                returns counters
     stop      -                ends

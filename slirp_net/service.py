@@ -25,6 +25,8 @@ TYPE_CHECKING = False
 if TYPE_CHECKING:
     from typing import Any, Final
 
+    from slirp_net.host.published import Published
+
 _FAIR: Final = 32  # frames read in one round
 _MOST_FLOWS: Final = 16384
 _OTHER_DESCRIPTORS: Final = 2048  # for UDP, ping, DNS and ourselves
@@ -45,7 +47,7 @@ class Service:
         self._tap: Device | None = None
         self._frames = 0
         self._active_at = 0.0
-        self._control = Control(control, loop, {"attach": self._attach, "stats": self._stats})
+        self._control = Control(control, loop, {"attach": self._attach, "publish": self._publish, "stats": self._stats})
 
     def _attach(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
         if self._tap is not None:
@@ -63,10 +65,23 @@ class Service:
         self._datagrams.services[configuration.dns, PORT] = forwarder
         self._flows.services[configuration.dns, PORT] = StreamService(forwarder)
         self._pings = Pings(stack, loop, self._datagrams)
+        self._published: Published | None = None
         slot = arena.take()
         assert slot is not None
         self._slot = slot
         loop.watch(tap.descriptor, READABLE, self._on_frames)
+        return {}
+
+    def _publish(self, request: dict[str, Any], descriptors: list[int]) -> dict[str, Any]:
+        ports = request["ports"]
+        if self._tap is None or len(ports) != len(descriptors):
+            raise ValueError("publish takes a descriptor for each port, after attach")
+        if self._published is None:
+            from slirp_net.host.published import Published  # most containers publish nothing
+
+            self._published = Published(self._flows, self._datagrams, self._loop)
+        for protocol, port in ports:
+            self._published.add(str(protocol), int(port), descriptors.pop(0))
         return {}
 
     def _stats(self, _request: dict[str, Any], _descriptors: list[int]) -> dict[str, Any]:

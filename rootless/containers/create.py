@@ -294,6 +294,7 @@ def _host_config(options: CreateOptions) -> dict[str, Any]:
         "CgroupnsMode": options.namespaces.cgroup,
         "GroupAdd": list(options.namespaces.groups) or None,
         "PortBindings": {},
+        "PublishAllPorts": False,
         "RestartPolicy": options.restart_policy or {"Name": "no", "MaximumRetryCount": 0},
         "AutoRemove": options.remove,
         "Privileged": False,

@@ -14,7 +14,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from rootless import events
-from rootless.containers import clock, documents, lifecycle
+from rootless.containers import clock, documents, lifecycle, published_ports
 from rootless.containers.clients import Actions, Clients, failure_reply, refuse_unknown
 from rootless.containers.documents import Document
 from rootless.containers.endpoint import Endpoint
@@ -25,7 +25,7 @@ from rootless.containers.loop import Loop, Timer
 from rootless.containers.run import Run
 from rootless.containers.store import ContainerStore
 from rootless.containers.streams import Log
-from rootless.errors import CannotInvoke, CommandNotFound, InUse, RlError, os_error_text
+from rootless.errors import CannotInvoke, CommandNotFound, InUse, RlError, status_of, text_of
 from rootless.linux.namespaces import mount_namespace_id
 from rootless.linux.process import ProcessId, boot_id, identify
 from rootless.linux.sockets import socket
@@ -34,6 +34,7 @@ from rootless.storage import trash
 
 if TYPE_CHECKING:
     from rootless.containers.health_checks import HealthChecks
+    from rootless.networks.listening import Listeners
 
 
 class Monitor:
@@ -54,6 +55,7 @@ class Monitor:
         self.errors = errors
         self.log: Log | None = None
         self.passed = passed
+        self.published: Listeners | None = None
         self._lock = lock
         self._store = ContainerStore(locations)
         self._folder = self._store.folder(document["Id"])
@@ -93,13 +95,13 @@ class Monitor:
                 self.loop.run_once(None)
             status, error = self._finish_run()
             if self._failure is not None:
-                status, error = _status_of(self._failure), _text_of(self._failure)
+                status, error = status_of(self._failure), text_of(self._failure)
                 break
             if not self._is_restart_wanted(status):
                 break
             failure = self._restart(status, error)
             if failure is not None:
-                status, error = _status_of(failure), _text_of(failure) + self._run.last_words()
+                status, error = status_of(failure), text_of(failure) + self._run.last_words()
                 self._run.take_down()
                 break
             if self._run.ended:  # stopped while it waited
@@ -126,6 +128,7 @@ class Monitor:
         run = self._run
         if self.log is None:
             self.log = open_log(self.document, self._folder, self.loop)
+        self.published = self.published or published_ports.bind(self.document)  # over restarts
         init = run.create(console_size)
         if not self._is_reachable:
             self._endpoint.open(self._note_moved)
@@ -138,6 +141,13 @@ class Monitor:
             self._note_created(init)
             self._let_go()
         run.watch()
+
+    def _end_publishing(self) -> None:
+        """Give the ports back before anybody is told of the end, so that who is told can have them."""
+        if self.published is not None:
+            self._run.end_network()
+            self.published.close()
+            self.document["NetworkSettings"]["Ports"] = {}
 
     def _let_go(self) -> None:
         """Let init, which waits, execute the command, and note who can be joined."""
@@ -219,19 +229,16 @@ class Monitor:
         """Do what a client asks; returns the reply."""
         if request["op"] == "begin":
             return self._start_at_last()
+        if request["op"] == "rename":
+            return self._rename(str(request["name"]))
         if request["op"] == "stop":
             self.document["Rl"]["StoppedByUser"] = self._stop_asked = True
             if request.get("keep"):  # it will be started again: --rm is for the end after that
                 self._keeps_record = True
             self._awake = True
         elif request["op"] == "update":
-            policy = request["RestartPolicy"]
-            self.document["HostConfig"]["RestartPolicy"] = {
-                "Name": str(policy["Name"]),
-                "MaximumRetryCount": int(policy["MaximumRetryCount"]),
-            }
-        elif request["op"] == "rename":
-            return self._rename(str(request["name"]))
+            name, most = request["RestartPolicy"]["Name"], request["RestartPolicy"]["MaximumRetryCount"]
+            self.document["HostConfig"]["RestartPolicy"] = {"Name": str(name), "MaximumRetryCount": int(most)}
         elif request["op"] == "health" and self._health is not None:
             self._health.take(*request["outcome"])
             return {"health": self.document["State"]["Health"]}
@@ -252,7 +259,8 @@ class Monitor:
 
     def _report_failure(self, error: RlError | OSError) -> None:
         """Note a start that failed, tell the starter, and take everything down."""
-        message, status = _text_of(error) + self._run.last_words(), _status_of(error)
+        message, status = text_of(error) + self._run.last_words(), status_of(error)
+        self._end_publishing()
         state = self.document["State"]
         never_started = not isinstance(error, CommandNotFound | CannotInvoke) or state["StartedAt"] == documents.NEVER
         documents.set_exited(state, status, message, clock.now())
@@ -352,6 +360,7 @@ class Monitor:
 
         The lock is held until no server of ours touches the container's files any more.
         """
+        self._end_publishing()
         documents.set_exited(self.document["State"], status, error, clock.now())
         trashed = self._write_end()
         self.clients.announce_end({"status": status, "error": error})
@@ -389,11 +398,3 @@ def _write_pid(path: str, pid: int) -> None:
     """Write the file of `--pidfile`: the PID of init, as conmon does."""
     with open(path, "w", encoding="ascii") as file:
         file.write(str(pid))
-
-
-def _text_of(error: RlError | OSError) -> str:
-    return os_error_text(error) if isinstance(error, OSError) else error.message
-
-
-def _status_of(error: RlError | OSError) -> int:
-    return error.exit_status if isinstance(error, RlError) else RlError.exit_status

@@ -27,6 +27,7 @@ from rootless.runtime.stage import StagePlan
 from rootless.storage import drivers
 
 if TYPE_CHECKING:
+    from rootless.networks.listening import Listeners
     from rootless.runtime.foreign import ForeignRuntime
 
 _KILLED: Final = 137
@@ -43,6 +44,7 @@ class Surroundings(Protocol):
     log: Log | None
     errors: int  # engine.log
     passed: tuple[int, int, int] | None  # streams of the starter that the container gets itself
+    published: "Listeners | None"  # its ports at the node
 
 
 class Run:
@@ -73,7 +75,7 @@ class Run:
         self._servers.begin(document)
         self._prepared = prepared = bundle.prepare(self._around.locations, document, console_size)
         plan = self._with_secret_variables(self._with_account(self._with_sources(self._plan(prepared, self._open_streams()))))
-        watcher = self._servers.watcher(prepared.network)._replace(on_created=self._note_member)
+        watcher = self._servers.watcher(prepared.network, self._around.published)._replace(on_created=self._note_member)
         created = launch.create(self._fork_stage, plan, watcher, self._servers.wait_for)
         prepared.shared.close()
         self.mount_namespace = created.mount_namespace
@@ -112,6 +114,10 @@ class Run:
         self._error = self._error or self._servers.why_lost()
         self.streams.drain()
         return (_KILLED if self._error else status), self._error
+
+    def end_network(self) -> None:
+        """End the network stack before the rest is taken down."""
+        self._servers.end_network()
 
     def take_down(self) -> None:
         """End what serves the container, and close everything."""

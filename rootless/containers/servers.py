@@ -9,7 +9,7 @@ import contextlib
 import os
 import select
 from collections.abc import Callable, Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from rootless.containers.documents import Document
 from rootless.containers.helpers import Helper, serve_root
@@ -23,9 +23,13 @@ from rootless.networks import modes
 from rootless.networks.modes import Network, PrivateNetwork
 from rootless.runtime.launch import Watcher
 
+if TYPE_CHECKING:  # few containers publish ports
+    from rootless.networks.listening import Listeners
+
 _STACK: Final = "slirp_net"
 _UNION: Final = "fuse_overlay"
 _STACK_TRIES: Final = 3
+_PORTS_OF_REQUEST: Final = 60  # it takes no more than 64 descriptors
 
 
 class Servers:
@@ -38,6 +42,7 @@ class Servers:
         self._on_lost = on_lost
         self._helpers: dict[str, Helper] = {}
         self._private: PrivateNetwork | None = None
+        self._published: Listeners | None = None
         self._tap = -1
         self._pidfd = -1
         self._restarts = 0
@@ -49,9 +54,9 @@ class Servers:
         if document["Driver"] == "fuse":
             self._execute(_UNION)
 
-    def watcher(self, network: Network) -> Watcher:
+    def watcher(self, network: Network, published: "Listeners | None") -> Watcher:
         """Return what to do when the stage is under way, and with the descriptors that it sends."""
-        self._private = network.private
+        self._private, self._published = network.private, published
         return Watcher(self._on_begun, self._on_root, self._on_network)
 
     def wait_for(self, sync: socket) -> None:
@@ -84,15 +89,23 @@ class Servers:
             return error.message
         return ""
 
+    def end_network(self) -> None:
+        """End the network stack and wait for it: it has copies of the sockets of published ports."""
+        if _STACK in self._helpers:
+            self._end(self._helpers.pop(_STACK))
+
     def end(self) -> None:
         """End all helpers and wait for them."""
         for helper in self._helpers.values():
-            self._loop.forget(helper.descriptor)
-            helper.close()
+            self._end(helper)
         self._helpers.clear()
         if self._tap >= 0:
             os.close(self._tap)
             self._tap = -1
+
+    def _end(self, helper: Helper) -> None:
+        self._loop.forget(helper.descriptor)
+        helper.close()
 
     def _execute(self, module: str) -> None:
         self._helpers[module] = Helper(self._runtime_dir, module, self._errors)
@@ -120,6 +133,11 @@ class Servers:
     def _attach(self, stack: Helper) -> None:
         assert self._private is not None
         stack.request("attach", [self._tap], **modes.attach_request(self._private))
+        listening = self._published.all if self._published is not None else []
+        for start in range(0, len(listening), _PORTS_OF_REQUEST):
+            some = listening[start : start + _PORTS_OF_REQUEST]
+            ports = [[protocol, int(number)] for number, _, protocol in (one.port.partition("/") for one in some)]
+            stack.request("publish", [one.socket.fileno() for one in some], ports=ports)
 
     def _guard(self, name: str, helper: Helper) -> None:
         self._loop.watch(helper.descriptor, READABLE, lambda _events: self._on_answer(name, helper))

@@ -4,7 +4,7 @@ import os
 import sys
 from collections.abc import Callable
 
-from rootless.errors import RlError, os_error_text
+from rootless.errors import RlError, text_of
 from rootless.images.removal import remove_tree
 from rootless.linux import mounts, namespaces
 from rootless.locations import Locations
@@ -24,7 +24,7 @@ def _probe(locations: Locations, attempt: Callable[[str], None]) -> str | None:
     try:
         run_in_parent(locations, attempt, folder)
     except (RlError, OSError) as error:
-        return os_error_text(error) if isinstance(error, OSError) else error.message
+        return text_of(error)
     finally:
         run_in_parent(locations, remove_tree, folder)
     return None

@@ -22,13 +22,13 @@ say so.
 
 from __future__ import annotations
 
-from _socket import SHUT_WR, SO_ERROR, SO_LINGER, SOL_SOCKET
+from _socket import SHUT_WR, SO_ERROR, SOL_SOCKET
 from errno import EINPROGRESS, ENOTCONN
 from fcntl import ioctl
 from select import EPOLLERR, EPOLLHUP, EPOLLIN, EPOLLOUT, EPOLLRDHUP
-from struct import Struct
 
 from slirp_net.host.opening import Opening
+from slirp_net.host.outside import let_reset
 from slirp_net.loop import ALL_EDGES, NEVER
 from slirp_net.tcp.connection import KEEP_ALIVE
 from slirp_net.tcp.states import ENDED, GONE, OPENED, RESET, TIMED_OUT
@@ -45,7 +45,6 @@ if TYPE_CHECKING:
     from slirp_net.tcp.emission import Segment
     from slirp_net.wire.frames import Frame4
 
-_LINGER_RESET: Final = Struct("ii").pack(1, 0)
 _LARGEST: Final = ipv4.MAX_TOTAL - ipv4.LENGTH - tcp.LENGTH - tcp.TIMESTAMPS_LENGTH
 _FIRST_WINDOW: Final = 65536  # bytes; it grows with what the socket takes
 _SMALL: Final = 4096  # bytes; below that a copy is cheaper than a slot kept
@@ -64,7 +63,7 @@ class Flow:
     )  # fmt: skip
 
     def __init__(self, flows: Flows, key: bytes, connection: Connection, frame: Frame4) -> None:
-        """Use the flow by `connect`; `flows` is the table it belongs to."""
+        """Use the flow by `connect` or `join`; `flows` is the table it belongs to."""
         self.key = key
         self.connection = connection
         self.alarm = NEVER
@@ -74,9 +73,6 @@ class Flow:
         self._socket: socket | None = None
         self._opening: Opening | None = None  # until it is connected
         self._queue: list[tuple[memoryview, Slot]] = []
-        receiver = connection.receiver
-        self._capacity = receiver.capacity  # of the window, at most
-        receiver.capacity = min(self._capacity, _FIRST_WINDOW)
         self._charged = 0  # bytes that arrived early, as the arena counts them
         self._connected = False
         self._ending = False  # the outside has ended the stream, or the connection
@@ -89,8 +85,10 @@ class Flow:
         self._measure()
 
     def _measure(self) -> None:
-        """Fit the segments to what the container's SYN says."""
-        sender = self.connection.sender
+        """Fit the window and the segments to what the container's SYN says."""
+        receiver, sender = self.connection.receiver, self.connection.sender
+        self._capacity = receiver.capacity  # of the window, at most
+        receiver.capacity = min(self._capacity, _FIRST_WINDOW)
         if sender.mss:
             self._frame.limit(sender.mss, tcp.TIMESTAMPS_LENGTH if self.connection.timestamps is not None else 0)
             self._chunk = _LARGEST // sender.mss * sender.mss
@@ -375,7 +373,7 @@ class Flow:
         if self._socket is None:
             return
         if reset:
-            self._socket.setsockopt(SOL_SOCKET, SO_LINGER, _LINGER_RESET)
+            let_reset(self._socket)
         self._flows.loop.forget(self._socket.fileno())
         self._socket.close()
         self._socket = None

@@ -1,16 +1,18 @@
 """All TCP connections of the container: which segment belongs to which, and which may be made.
 
-A flow is found by the address and the ports of its packets. A SYN to a place that exists makes one; any other segment of no flow is
-answered by a reset (RFC 9293, 3.10.7.1), which also is how connections end that a previous process had on this device.
+A flow is found by the address and the ports of its packets. A SYN to a place that exists makes one, and so does a connection that
+comes in by a published port (`take_in`); any other segment of no flow is answered by a reset (RFC 9293, 3.10.7.1), which also is
+how connections end that a previous process had on this device.
 """
 
 from __future__ import annotations
 
 import os
-from errno import EMFILE, ENFILE, ENOBUFS, ENOMEM
 
 from slirp_net import destinations
 from slirp_net.host.flow import Flow
+from slirp_net.host.incoming import IncomingFlow
+from slirp_net.host.outside import SCARCE
 from slirp_net.tcp import states
 from slirp_net.tcp.connection import Connection, reset_for
 from slirp_net.wire import checksum, ipv4, tcp
@@ -19,7 +21,7 @@ from slirp_net.wire.frames import Frame4
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
-    from typing import Final, Protocol
+    from typing import Protocol
 
     from slirp_net.buffers import Arena, Slot
     from slirp_net.device import Device
@@ -32,8 +34,6 @@ if TYPE_CHECKING:
         def connect(self) -> socket:
             """Return a socket that is connected to the service, non-blocking. Raises `OSError`."""
 
-
-_SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 
 
 class Flows:
@@ -74,6 +74,29 @@ class Flows:
         if flow is None:
             return False
         return flow.on_segment(fields, payload, slot)
+
+    def take_in(self, outside: socket, source: bytes, source_port: int, port: int) -> bool:
+        """Open a connection to the container's `port` for somebody outside, who is shown as `source` and its port.
+
+        False when there is a connection between these ends already, or no room for one: then `outside` is still the caller's.
+        """
+        ports = port.to_bytes(2, "big") + source_port.to_bytes(2, "big")
+        key = source + ports
+        present = self._flows.get(key)
+        if present is not None:
+            if present.connection.state != states.TIME_WAIT:
+                return False
+            present.abort()
+        if len(self._flows) >= self._most and not self._evict():
+            self.refused += 1
+            return False
+        configuration = self.stack.configuration
+        initial = int.from_bytes(os.urandom(4), "big")  # RFC 9293, 3.4.1
+        connection = Connection.active(initial, configuration.mss4, self.loop.now)
+        frame = Frame4(self.stack.ethernet_header, source, configuration.address, source_port, port)
+        flow = self._flows[key] = IncomingFlow(self, key, connection, frame)
+        flow.adopt(outside)
+        return True
 
     def remove(self, flow: Flow) -> None:
         """Forget a flow that is gone."""
@@ -117,6 +140,9 @@ class Flows:
         """Take a SYN; returns the flow whose business it is, if it is one's."""
         _, port, sequence, _acknowledgement, flags, window, length, _urgent = fields
         if flow is not None:
+            if isinstance(flow, IncomingFlow) and flow.is_waiting and not flags & tcp.RST:
+                flow.on_answer(fields, tcp.parse_options(payload[tcp.LENGTH : length]))
+                return None
             if flags & (tcp.RST | tcp.ACK) or not flow.connection.may_be_replaced(sequence):
                 return flow
             flow.abort()
@@ -150,7 +176,7 @@ class Flows:
             else:
                 flow.join(target.connect())
         except OSError as error:
-            if error.errno in _SCARCE:
+            if error.errno in SCARCE:
                 del self._flows[key]
                 self.refused += 1
             else:

@@ -11,12 +11,12 @@ from __future__ import annotations
 
 from _socket import SOCK_DGRAM, inet_aton
 from contextlib import suppress
-from errno import EMFILE, EMSGSIZE, ENFILE, ENOBUFS, ENOMEM
+from errno import EMSGSIZE, ENOBUFS
 from select import EPOLLERR
 
 from slirp_net import destinations
 from slirp_net.host import icmp_errors
-from slirp_net.host.outside import UNREACHABLE, open_socket
+from slirp_net.host.outside import SCARCE, UNREACHABLE, open_socket
 from slirp_net.loop import NEVER, READABLE
 from slirp_net.wire import checksum, icmp, ipv4, udp
 
@@ -35,13 +35,28 @@ if TYPE_CHECKING:
         def on_query(self, payload: memoryview, asker: object, reply: Callable[[bytes], None]) -> object:
             """Take a datagram; `reply` sends one back to the `asker`, an address and a port in some form."""
 
+    class Exchange(Protocol):
+        """A pair of ends that exchange datagrams; `key` is the destination of the container's, and their ports."""
+
+        key: bytes
+        alarm: float
+        deadline: float
+
+        def send(self, packet: memoryview, payload: memoryview) -> None:
+            """Take a datagram of the container's: the packet, and what it carries."""
+
+        def on_timer(self) -> None:
+            """End it: it was not used for a while."""
+
+        def close(self) -> None:
+            """End it, and call `Datagrams.remove`."""
+
 
 _IDLE: Final = 120.0  # seconds
 _IDLE_DNS: Final = 20.0  # for one question, mostly
 _DNS: Final = 53  # port
 _MOST: Final = 1024
 _FAIR: Final = 32  # datagrams read from a socket in one round
-_SCARCE: Final = frozenset({EMFILE, ENFILE, ENOBUFS, ENOMEM})
 
 
 class Datagrams:
@@ -52,7 +67,7 @@ class Datagrams:
         self.loop = loop
         self.arena = arena
         self.services: dict[tuple[bytes, int], Service] = {}
-        self._flows: dict[bytes, UdpFlow] = {}  # least recently used first
+        self._flows: dict[bytes, Exchange] = {}  # least recently used first
         stack.carry(ipv4.UDP, self)
 
     def __len__(self) -> int:
@@ -95,24 +110,40 @@ class Datagrams:
         if flow is not None:
             flow.close()
 
-    def remove(self, flow: UdpFlow) -> None:
+    def add(self, flow: Exchange) -> bool:
+        """Take one that the outside has begun; False when there is one between these ends already."""
+        if flow.key in self._flows:
+            return False
+        self._make_room()
+        self._flows[flow.key] = flow
+        return True
+
+    def extend(self, flow: Exchange) -> None:
+        """Note that one of `add` was used."""
+        flow.deadline = self.loop.now + _IDLE
+        self.loop.schedule(flow)
+
+    def remove(self, flow: Exchange) -> None:
         """Forget a flow that is closed."""
         del self._flows[flow.key]
 
     def _open(
         self, key: bytes, destination: bytes, fields: tuple[int, ...], address: str, packet: memoryview, payload: memoryview
     ) -> None:
-        if len(self._flows) >= _MOST:
-            next(iter(self._flows.values())).close()
+        self._make_room()
         flow = UdpFlow(self, key, destination, fields[0], fields[1])
         try:
             flow.connect(address)
         except OSError as error:
-            if error.errno not in _SCARCE:
+            if error.errno not in SCARCE:
                 flow.tell(error.errno)
             return
         self._flows[key] = flow
         flow.send(packet, payload)
+
+    def _make_room(self) -> None:
+        if len(self._flows) >= _MOST:
+            next(iter(self._flows.values())).close()
 
 
 class UdpFlow:

@@ -24,6 +24,7 @@ def document(**changes: Any) -> Any:
         "Mounts": [],
         "HostConfig": {"NetworkMode": "slirp"},
         "Config": {"Image": "busybox", "Labels": {"a": "1", "b": ""}},
+        "NetworkSettings": {"Ports": {}},
         "Rl": {"Node": ""},
     }
     made.update(changes)
