@@ -197,7 +197,7 @@ def test_ranges_and_ports_that_are_free(engine: Engine, run: Callable[..., str])
 def test_nobody_listening_in_the_container_resets_the_connection(run: Callable[..., str]) -> None:
     port = _free_port()
     run("-p", f"127.0.0.1:{port}:80", "busybox", "sleep", "60")
-    with socket.create_connection(("127.0.0.1", port), timeout=20) as connection, pytest.raises(ConnectionResetError):
+    with pytest.raises(ConnectionResetError), socket.create_connection(("127.0.0.1", port), timeout=20) as connection:
         connection.recv(1)
 
 
