@@ -92,6 +92,8 @@ def container_document(locations: Locations, document: Document) -> dict[str, An
         "HostConfig": {**_HOST_CONFIG, **document["HostConfig"], **_paths(document["HostConfig"])},
         "GraphDriver": _graph_driver(locations, document),
         "NetworkSettings": {**_NETWORK_SETTINGS, "Ports": {}, **_ENDPOINT, **network, "Networks": members},
+        "Pod": document["Rl"].get("Pod", {}).get("Id", ""),
+        "IsInfra": document["Rl"].get("Pod", {}).get("IsInfra", False),
         "MountLabel": "",
         "ProcessLabel": "",
         "AppArmorProfile": "",

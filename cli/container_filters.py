@@ -103,6 +103,11 @@ def _publishes(document: Document, wanted: str) -> bool:
     return _has_port([*bindings, *published], wanted)
 
 
+def _is_in_pod(document: Document, value: str) -> bool:
+    pod = document["Rl"].get("Pod")
+    return pod is not None and bool(value) and (pod["Name"] == value or str(pod["Id"]).startswith(value))
+
+
 def _is_task(_document: Document, value: str) -> bool:
     if value.lower() not in ("true", "1", "t", "false", "0", "f"):
         raise InvalidInput(f"invalid filter 'is-task={value}'", "choose true or false")
@@ -118,6 +123,7 @@ _TESTS: Final[dict[str, Callable[[Document, str], bool]]] = {
     "is-task": _is_task,
     "label": _has_label,
     "name": lambda document, value: _matches(document["Name"].lstrip("/"), value.lstrip("/")),
+    "pod": _is_in_pod,
     "publish": _publishes,
     "restart-policy": lambda document, value: (document["HostConfig"].get("RestartPolicy") or {}).get("Name", "no") == value,
     "network": lambda document, value: document["HostConfig"].get("NetworkMode") == value,

@@ -54,6 +54,7 @@ VERBS = {
     "manifest": "manifest",
     "oci": "oci",
     "port": "port",
+    "pod": "pod",
     "ps": "ps",
     "pull": "pull",
     "push": "push",
@@ -79,7 +80,7 @@ VERBS = {
 }
 
 # Verbs that put processes into containers.
-_ENTERING = frozenset({"build", "builder", "clone", "container", "exec", "healthcheck", "init", "restart", "run", "start"})
+_ENTERING = frozenset({"build", "builder", "clone", "container", "exec", "healthcheck", "init", "pod", "restart", "run", "start"})
 
 _OS_HINTS = {
     errno.ENOSPC: "free some space, or use another data root: --root DIR or RL_ROOT",

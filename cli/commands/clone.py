@@ -12,6 +12,7 @@ from cli.verb import Verb
 from rootless.containers import lifecycle
 from rootless.containers.create import create
 from rootless.containers.documents import Document
+from rootless.containers.pod_options import in_pod
 from rootless.containers.store import ContainerStore
 from rootless.errors import InUse, InvalidInput
 from rootless.locations import Locations, from_environment, make_private_folder
@@ -55,7 +56,7 @@ def _clone(locations: Locations, original: Document, name: str, image: str | Non
     found, image_name = image_for_container.find(locations, image or original["Image"], wanted)
     with lifecycle.signals_held():
         shown = image_name if image else str(original["Config"]["Image"])
-        document, lock = create(locations, os.environ, found, shown, wanted, started_at_once=starts)
+        document, lock = create(locations, os.environ, found, shown, in_pod(locations, wanted), started_at_once=starts)
         if not starts:
             lock.release()
             return document

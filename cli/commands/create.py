@@ -11,6 +11,7 @@ from cli.tables import emit
 from cli.verb import GoFlags
 from rootless.containers import lifecycle
 from rootless.containers.create import create
+from rootless.containers.pod_options import in_pod
 from rootless.locations import from_environment, make_private_folder
 
 
@@ -24,6 +25,6 @@ def command(*, image: str, command: tuple[str, ...], **options: object) -> None:
     warn_about_maps()
     found, image_name = image_for_container.find(locations, image, wanted)
     with lifecycle.signals_held():
-        document, lock = create(locations, os.environ, found, image_name, wanted, started_at_once=False)
+        document, lock = create(locations, os.environ, found, image_name, in_pod(locations, wanted), started_at_once=False)
         lock.release()
     emit(document["Id"])

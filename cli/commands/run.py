@@ -22,6 +22,7 @@ from rootless.containers.create import create
 from rootless.containers.documents import Document
 from rootless.containers.lifecycle import Running
 from rootless.containers.options import CreateOptions
+from rootless.containers.pod_options import in_pod
 from rootless.errors import InvalidInput
 from rootless.locations import from_environment, make_private_folder
 
@@ -49,7 +50,7 @@ def command(
     document: Document | None = None
     try:
         with lifecycle.signals_held():
-            document, lock = create(locations, os.environ, found, image_name, wanted)
+            document, lock = create(locations, os.environ, found, image_name, in_pod(locations, wanted))
             running = lifecycle.begin(locations, document, lock, console_size, current_standby())
             if not detach:
                 return _attach(running, document, wanted, detach_keys, forwards=sig_proxy)

@@ -18,6 +18,7 @@ OPTIONS: Final[tuple[Decorator, ...]] = (
     click.option("--name", help="Name the container."),
     click.option("--init", is_flag=True, help="Run an init that forwards signals and reaps processes."),
     click.option("--init-path", metavar="FILE", help="The init of --init: a static program of the node instead of rl's own."),
+    click.option("--pod", "pod_name", metavar="POD", help="Make it a member of this pod, whose namespaces it shares."),
 )  # fmt: skip
 _STREAMS: Final = ("stdin", "stdout", "stderr")
 
@@ -30,6 +31,7 @@ def apply(options: CreateOptions, given: Given) -> CreateOptions:
         terminal=given.flag("tty"),
         remove=given.flag("remove"),
         name=given.text("name"),
+        pod_name=given.text("pod_name"),
         init=given.flag("init") or given.text("init_path") is not None,
         init_path=_init_path(given.text("init_path")),
     )

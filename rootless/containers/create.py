@@ -57,6 +57,8 @@ def create(
         from rootless.containers import maker  # steps of builds only
 
         document["Rl"]["EndsWith"] = maker.of_ours()
+    if options.pod is not None:
+        document["Rl"]["Pod"] = options.pod
     if joined_maps is not None:
         document["Rl"]["JoinedMaps"] = joined_maps
     root = of_container(locations, container_id, layers)

@@ -58,6 +58,7 @@ class Own(TypedDict):
     SecretVariables: NotRequired[list[dict[str, Any]]]  # Name, File
     Staging: NotRequired[dict[str, list[Any]]]  # see `rootless.containers.staging`
     EndsWith: NotRequired[dict[str, Any]]  # Node, BootId, Process: whose end ends and removes it (a build's step)
+    Pod: NotRequired[dict[str, Any]]  # Id, Name, IsInfra; of the infra container also Share, Labels (see `rootless.pods`)
     JoinedMaps: NotRequired[dict[str, Any]]  # see `namespace_modes.maps_of`
 
 

@@ -9,6 +9,7 @@ from rootless.containers import documents
 from rootless.containers.addresses import socket_name
 from rootless.containers.lock import ContainerLock
 from rootless.containers.store import ContainerStore
+from rootless.errors import DamagedRecord, InUse, NoSuchObject
 from rootless.locations import Locations
 from rootless.storage import trash, unfinished
 
@@ -26,6 +27,15 @@ def collect(locations: Locations) -> None:
     for parent in (locations.volumes, locations.secrets):
         unfinished.discard_old(parent)
     trash.empty(locations)
+
+
+def refuse_infra(store: ContainerStore, container_id: str) -> None:
+    """Raise `InUse` for the container that holds a pod's namespaces: it goes with the pod."""
+    with contextlib.suppress(NoSuchObject, DamagedRecord):  # the removal will say so
+        document = store.find(container_id)
+        if document["Rl"].get("Pod", {}).get("IsInfra"):
+            name = document["Name"].lstrip("/")
+            raise InUse(f"container {name} is the infra container of pod {name}", f"remove the pod: rl pod rm {name}")
 
 
 def remove_damaged(locations: Locations, container_id: str) -> bool:

@@ -51,6 +51,15 @@ def begin(
     A `standby` becomes the monitor, if it lives, unless the container is to get our standard streams, which it has let go.
     With `holds` the container is made, and its init waits for `let_go`.
     """
+    pod = document["Rl"].get("Pod")
+    if pod is not None and not pod["IsInfra"]:
+        from rootless.containers import pod_members  # few containers are in a pod
+
+        try:
+            pod_members.start_infra(locations, document)
+        except (RlError, OSError):
+            lock.release()
+            raise
     has_our_streams = documents.log_driver_of(document) == documents.PASSTHROUGH
     if standby is not None and not has_our_streams and standby.hand_over(locations, document, lock, console_size):
         lock.release()
@@ -304,8 +313,11 @@ def _wait_at(folder: str, document: Document, monitor: ProcessId) -> int | None:
     return None
 
 
-def remove(locations: Locations, name_or_id: str, *, force: bool = False, volumes: bool = False) -> None:
-    """Remove a container, with `volumes` its anonymous ones; a running one only with `force`, which kills it. Raises `InUse`."""
+def remove(locations: Locations, name_or_id: str, *, force: bool = False, volumes: bool = False, pod: bool = False) -> None:
+    """Remove a container, with `volumes` its anonymous ones; a running one only with `force`, which kills it. Raises `InUse`.
+
+    The one that holds a pod's namespaces goes only with `pod`.
+    """
     from rootless.containers import leftovers  # with the worker, 2 ms that stop, kill and wait need not pay
 
     def end(document: Document) -> None:
@@ -318,6 +330,8 @@ def remove(locations: Locations, name_or_id: str, *, force: bool = False, volume
 
     store = ContainerStore(locations)
     container_id = store.id_of(name_or_id)
+    if not pod:
+        leftovers.refuse_infra(store, container_id)
     try:
         document, lock = _take(locations, container_id, _KILL_SECONDS if force else _TIDYING_SECONDS, end)
     except NoSuchObject:

@@ -62,6 +62,8 @@ class CreateOptions(NamedTuple):
     unset_all: bool = False
     merged_environment: tuple[str, ...] = ()  # NAME=VALUE with ${NAME}, over the image's
     ends_with_us: bool = False  # it is ended and removed when the process that makes it ends
+    pod_name: str | None = None  # --pod, as given
+    pod: dict[str, Any] | None = None  # Rl.Pod of the record
     log_driver: str | None = None
     log_options: tuple[tuple[str, str], ...] = ()
     given: dict[str, Any] | None = None  # Folder, Options, Command: the command line that all this comes from
