@@ -10,7 +10,6 @@ import os
 from typing import Any, Final
 
 from fuse_overlay import copy_up, entries
-from fuse_overlay.attributes import has_set_id
 from fuse_overlay.entries import New
 from fuse_overlay.inodes import Directory, Inode
 from fuse_overlay.layer import Content, DirectoryFolder
@@ -40,8 +39,7 @@ class OpenFiles:
         if not inode.in_upper:
             self._lower[handle] = inode
             inode.lower_handles = (inode.lower_handles or set()) | {handle}
-        # Writes to a set-ID file go past the page cache, so that they take the bits away at once.
-        return pyfuse3.FileInfo(fh=handle, keep_cache=True, direct_io=writes and has_set_id(inode.status().st_mode))
+        return pyfuse3.FileInfo(fh=handle, keep_cache=True)
 
     def create(self, parent: Directory, name: bytes, flags: int, new: New) -> Any:
         """Make and open a regular file; return the `pyfuse3.FileInfo`. Without O_EXCL an existing file is opened."""

@@ -11,8 +11,8 @@ After that the number is /dev/fuse again, so that nothing stands between the two
 
 * FUSE_CACHE_SYMLINKS: targets are kept as pages of a file are. Without it every path through /bin, /lib or /lib64, which are
   symlinks in most images, costs a request: 27,000 of the 36,000 of compiling 200 files.
-* FUSE_HANDLE_KILLPRIV_V2: the server takes set-ID bits away, as it does anyway, and the kernel then remembers that a file has no
-  capabilities: else it asks before each write(2).
+* FUSE_HANDLE_KILLPRIV_V2: the server takes set-ID bits away, as it does anyway. The kernel then sends it what is written to a file
+  with such bits at once, not from its cache, and remembers that a file has no capabilities: else it asks before each write(2).
 """
 
 import errno

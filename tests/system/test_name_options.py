@@ -164,8 +164,6 @@ def test_pull_policies(engine: Engine) -> None:
         (("--mac-address", "01:00:00:00:00:00"), "is not a valid mac address"),
         (("--mac-address", "02:00:00:00:00:01", *NONE), "conflicting options: mac-address and the network mode"),
         (("--ip", "10.1.1.1"), "user specified IP address is supported on user defined networks only"),
-        (("-p", "80:80"), "-p/--publish: ports of a container cannot be published yet"),
-        (("-P",), "-P/--publish-all: ports of a container cannot be published yet"),
     ],
 )
 def test_errors(engine: Engine, options: tuple[str, ...], text: str) -> None:

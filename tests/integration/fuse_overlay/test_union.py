@@ -288,6 +288,24 @@ def test_file_capabilities_work() -> None:
     mounted(body)
 
 
+@pytest.mark.parametrize("fields", [{}, {"flat": {"upper": True}}], ids=["native", "flat"])
+def test_a_write_to_a_set_id_file_sets_its_time(fields: dict[str, Any]) -> None:
+    def write() -> tuple[int, str]:
+        os.chmod("file", 0o4755)
+        os.utime("file", ns=(1, 1_234_567_890))
+        with open("file", "ab") as file:
+            file.write(b"x")
+        status = os.stat("file")
+        return status.st_mtime_ns, oct(status.st_mode)
+
+    def inside(folder: Path) -> Any:
+        with Mounted(folder, make_lowers(folder), **fields) as union:
+            return union.run(write)
+
+    time, mode = in_parent(inside)
+    assert (time > 1_234_567_890, mode) == (True, "0o100755")
+
+
 def test_a_write_takes_file_capabilities_away() -> None:
     def write(name: str) -> list[str]:
         with open(name, "ab") as file:
