@@ -1,4 +1,4 @@
-"""Putting IPv4 fragments together (RFC 791, section 3.2; RFC 815), within limits.
+"""Putting fragments together (RFC 791, section 3.2; RFC 815; RFC 8200, section 4.5), within limits that both versions share.
 
 Theory of operation. The pieces of a datagram are kept, copied, by source, destination, protocol and identification until they
 cover it from the first byte to the end that the last fragment tells. Overlaps are not repaired: a piece that overlaps another one
@@ -10,7 +10,7 @@ much is kept.
 from __future__ import annotations
 
 from slirp_net.loop import NEVER
-from slirp_net.wire import ipv4
+from slirp_net.wire import ipv4, ipv6
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -24,16 +24,19 @@ if TYPE_CHECKING:
 LIFETIME: Final = 30.0  # seconds
 _MOST_BYTES: Final = 1 << 20  # of all datagrams together
 _MOST_PIECES: Final = 128  # of one datagram: 64 KiB at the smallest MTU there is
+_LONGEST: Final = {4: ipv4.MAX_TOTAL - ipv4.LENGTH, 16: ipv6.MAX_PAYLOAD}  # by the length of an address
 _OVERHEAD: Final = 256  # bytes that a piece costs besides its own
 
 
 class Datagram:
     """The pieces of one datagram; `header` is that of its first fragment, `length` of the whole payload once it is known."""
 
-    __slots__ = ("cost", "expires", "header", "is_spoilt", "length", "pieces")
+    __slots__ = ("cost", "expires", "header", "is_spoilt", "length", "most", "pieces")
 
-    def __init__(self, expires: float) -> None:
+    def __init__(self, expires: float, most: int) -> None:
+        """`most` is the longest payload, in bytes."""
         self.expires = expires
+        self.most = most
         self.header = b""
         self.length = -1
         self.cost = 0
@@ -45,7 +48,7 @@ class Datagram:
         end = offset + len(piece)
         if self.pieces.get(offset) == piece:
             return True  # a duplicate
-        if end > ipv4.MAX_TOTAL - ipv4.LENGTH or len(self.pieces) >= _MOST_PIECES:
+        if end > self.most or len(self.pieces) >= _MOST_PIECES:
             return False
         if (last and self.length >= 0) or (not last and (len(piece) % 8 or not piece)):
             return False
@@ -89,7 +92,7 @@ class Reassembly:
         """
         datagram = self._datagrams.get(key)
         if datagram is None:
-            datagram = self._datagrams[key] = Datagram(self._loop.now + LIFETIME)
+            datagram = self._datagrams[key] = Datagram(self._loop.now + LIFETIME, _LONGEST[len(key[0])])
         if datagram.is_spoilt:
             return None
         offset = (fragment & ipv4.OFFSET_MASK) << 3

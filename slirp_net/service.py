@@ -64,6 +64,9 @@ class Service:
         self._forwarder = forwarder = Forwarder(loop, NameServers(), [FixedNames(configuration.names), HostsFile()])
         self._datagrams.services[configuration.dns, PORT] = forwarder
         self._flows.services[configuration.dns, PORT] = StreamService(forwarder)
+        if configuration.network6 is not None:
+            self._datagrams.services[configuration.network6.dns, PORT] = forwarder
+            self._flows.services[configuration.network6.dns, PORT] = StreamService(forwarder)
         self._pings = Pings(stack, loop, self._datagrams)
         self._published: Published | None = None
         slot = arena.take()

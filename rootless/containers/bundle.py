@@ -43,7 +43,8 @@ class Bundle(NamedTuple):
 
 def prepare(locations: Locations, document: Document, console_size: tuple[int, int] | None) -> Bundle:
     """Write the container's name files and return its bundle; `console_size` is rows and columns."""
-    network = modes.with_mac(modes.parse(document["HostConfig"]["NetworkMode"]), document["Config"].get("MacAddress"))
+    network = modes.resolved(modes.parse(document["HostConfig"]["NetworkMode"]))
+    network = modes.with_mac(network, document["Config"].get("MacAddress"))
     shared = open_shared(ContainerStore(locations), document)
     config = document["Config"]
     init_path = document["Rl"].get("InitPath")

@@ -39,7 +39,7 @@ def create(
     """
     if options.replace:
         _remove_named(locations, options)
-    network = modes.with_mac(modes.parse(options.network), dict(options.config).get("MacAddress"))
+    network = modes.with_mac(modes.resolved(modes.parse(options.network)), dict(options.config).get("MacAddress"))
     namespace_modes.check_conflicts(options)
     layers = tuple(layer_folders(locations, image))
     container_id = names.new_id()

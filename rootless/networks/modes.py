@@ -1,11 +1,14 @@
 """What `--network` asks for: no network, the node's own, or a private one with a stack in user space."""
 
+from _socket import AF_INET6, SOCK_CLOEXEC, SOCK_DGRAM, socket  # the standard module costs 5 ms
 from typing import Any, Final, NamedTuple
 
 from rootless.errors import InvalidInput, RlError
 from rootless.linux.interfaces import DEVICE_PATH, Interfaces, create_tap
 
 DEVICE: Final = "eth0"
+_LEAST_MTU6: Final = 1280  # RFC 8200, section 5
+_ANYWHERE6: Final = ("2001:db8::1", 9)  # connect(2) of a datagram socket sends nothing
 _TUN_HINT: Final = (
     f"ask the administrator to make {DEVICE_PATH} readable and writable (mode 0666, module tun), or use --network host or none"
 )
@@ -13,7 +16,7 @@ HOST_NAMES: Final = ("host.containers.internal", "host.docker.internal")
 
 
 class PrivateNetwork(NamedTuple):
-    """The addresses of a container's private network (IPv4) and what its stack may do."""
+    """The addresses of a container's private network and what its stack may do; `ipv6` None: as the node has it (`resolved`)."""
 
     address: str = "10.0.2.100"
     prefix: int = 24
@@ -22,6 +25,11 @@ class PrivateNetwork(NamedTuple):
     mtu: int = 65520
     mac: str = "02:00:0a:00:02:64"
     gateway_mac: str = "02:00:0a:00:02:02"
+    ipv6: bool | None = None
+    address6: str = "fd00::100"
+    prefix6: int = 64
+    gateway6: str = "fd00::2"
+    dns6: str = "fd00::3"
     allow_host_loopback: bool = False
     device: str = ""  # tap or veth; empty: a tap where the node permits it
 
@@ -39,7 +47,7 @@ class Network(NamedTuple):
 
 
 def parse(text: str) -> Network:
-    """Parse none, host, slirp[:mtu=N,allow_host_loopback=true]; Docker's `bridge` is slirp. Raises `InvalidInput`."""
+    """Parse none, host, slirp[:OPTION,...]; Docker's `bridge` and Podman's `slirp4netns` are slirp. Raises `InvalidInput`."""
     mode, _, option_text = text.partition(":")
     if mode in ("none", "host") and not option_text:
         return Network(mode)
@@ -47,9 +55,9 @@ def parse(text: str) -> Network:
         if not option_text:
             raise InvalidInput("invalid container format container:<name|id>", "name the container")
         return Network(text)
-    if mode in ("slirp", "bridge", "default", ""):
+    if mode in ("slirp", "slirp4netns", "bridge", "default", ""):
         return Network("slirp", _with_options(PrivateNetwork(), option_text))
-    raise InvalidInput(f"unknown network: {text}", "choose none, host, container:NAME or slirp[:mtu=N,allow_host_loopback=true]")
+    raise InvalidInput(f"unknown network: {text}", "choose none, host, container:NAME or slirp[:OPTION,...], as in slirp:mtu=1500")
 
 
 def _with_options(private: PrivateNetwork, option_text: str) -> PrivateNetwork:
@@ -59,14 +67,43 @@ def _with_options(private: PrivateNetwork, option_text: str) -> PrivateNetwork:
             private = private._replace(mtu=int(value))
         elif name == "allow_host_loopback" and value in ("true", "false"):
             private = private._replace(allow_host_loopback=value == "true")
+        elif name in ("ipv6", "enable_ipv6") and value in ("true", "false"):
+            private = private._replace(ipv6=value == "true")
         elif name == "device" and value in ("tap", "veth"):
             private = private._replace(device=value)
         else:
             raise InvalidInput(
                 f'invalid option of the network slirp: "{option}"',
-                "known are mtu=576..65520, allow_host_loopback=true|false and device=tap|veth",
+                "known are mtu=576..65520, ipv6=true|false, allow_host_loopback=true|false and device=tap|veth",
             )
+    if private.ipv6 and private.mtu < _LEAST_MTU6:
+        raise InvalidInput(f"IPv6 needs an MTU of at least {_LEAST_MTU6}", "leave out mtu= or ipv6=true")
     return private
+
+
+def resolved(network: Network) -> Network:
+    """Return the network with IPv6 or without, as the node reaches the outside by it now, unless it was asked for.
+
+    A container without it asks name servers for no addresses that it could not reach.
+    """
+    private = network.private
+    if private is None or private.ipv6 is not None:
+        return network
+    return network._replace(private=private._replace(ipv6=private.mtu >= _LEAST_MTU6 and _has_ipv6()))
+
+
+def _has_ipv6() -> bool:
+    try:
+        outside = socket(AF_INET6, SOCK_DGRAM | SOCK_CLOEXEC)
+    except OSError:  # a kernel without IPv6
+        return False
+    try:
+        outside.connect(_ANYWHERE6)
+    except OSError:  # no route
+        return False
+    finally:
+        outside.close()
+    return True
 
 
 def with_mac(network: Network, mac: str | None) -> Network:
@@ -100,6 +137,8 @@ def _make_device(interfaces: Interfaces, private: PrivateNetwork) -> int:
     interfaces.set_address(DEVICE, private.address, private.prefix)
     interfaces.set_up(DEVICE)
     interfaces.add_default_route(private.gateway)
+    if private.ipv6:
+        interfaces.set_ipv6(DEVICE, private.address6, private.prefix6, private.gateway6)
     return device
 
 
@@ -127,7 +166,9 @@ def _open_veth(private: PrivateNetwork, before: str) -> int:
 
 def attach_request(private: PrivateNetwork) -> dict[str, Any]:
     """Return the fields of `slirp_net`'s request `attach`."""
+    ipv6 = {"address": f"{private.address6}/{private.prefix6}", "gateway": private.gateway6, "dns": private.dns6}
     return {
+        **({"ipv6": ipv6} if private.ipv6 else {}),
         "address": f"{private.address}/{private.prefix}",
         "gateway": private.gateway,
         "dns": private.dns,
@@ -148,6 +189,9 @@ def settings(network: Network) -> dict[str, Any]:
         "IPAddress": private.address if private else "",
         "IPPrefixLen": private.prefix if private else 0,
         "MacAddress": private.mac if private else "",
+        "IPv6Gateway": private.gateway6 if private and private.ipv6 else "",
+        "GlobalIPv6Address": private.address6 if private and private.ipv6 else "",
+        "GlobalIPv6PrefixLen": private.prefix6 if private and private.ipv6 else 0,
     }
     shown = {key: value for key, value in endpoint.items() if key != "NetworkID"}
     return {**shown, "Ports": {}, "Networks": {} if network.is_joined else {network.mode: endpoint}}

@@ -32,7 +32,7 @@ from slirp_net.host.outside import let_reset
 from slirp_net.loop import ALL_EDGES, NEVER
 from slirp_net.tcp.connection import KEEP_ALIVE
 from slirp_net.tcp.states import ENDED, GONE, OPENED, RESET, TIMED_OUT
-from slirp_net.wire import ipv4, tcp
+from slirp_net.wire import tcp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -43,9 +43,8 @@ if TYPE_CHECKING:
     from slirp_net.host.tcp import Flows
     from slirp_net.tcp.connection import Connection
     from slirp_net.tcp.emission import Segment
-    from slirp_net.wire.frames import Frame4
+    from slirp_net.wire.frames import Frame4, Frame6
 
-_LARGEST: Final = ipv4.MAX_TOTAL - ipv4.LENGTH - tcp.LENGTH - tcp.TIMESTAMPS_LENGTH
 _FIRST_WINDOW: Final = 65536  # bytes; it grows with what the socket takes
 _SMALL: Final = 4096  # bytes; below that a copy is cheaper than a slot kept
 _FAIR: Final = 16  # segments read from a socket in one round
@@ -62,7 +61,7 @@ class Flow:
         "_opening", "_queue", "_readable", "_reading", "_socket", "_writable", "alarm", "connection", "key", "unsettled",
     )  # fmt: skip
 
-    def __init__(self, flows: Flows, key: bytes, connection: Connection, frame: Frame4) -> None:
+    def __init__(self, flows: Flows, key: bytes, connection: Connection, frame: Frame4 | Frame6) -> None:
         """Use the flow by `connect` or `join`; `flows` is the table it belongs to."""
         self.key = key
         self.connection = connection
@@ -91,7 +90,7 @@ class Flow:
         receiver.capacity = min(self._capacity, _FIRST_WINDOW)
         if sender.mss:
             self._frame.limit(sender.mss, tcp.TIMESTAMPS_LENGTH if self.connection.timestamps is not None else 0)
-            self._chunk = _LARGEST // sender.mss * sender.mss
+            self._chunk = self._frame.LARGEST // sender.mss * sender.mss
 
     @property
     def deadline(self) -> float:

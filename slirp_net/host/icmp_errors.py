@@ -13,7 +13,7 @@ from __future__ import annotations
 from _socket import AF_INET, AF_INET6, IP_TTL, IPPROTO_IP, IPPROTO_IPV6, IPV6_UNICAST_HOPS, MSG_ERRQUEUE
 from struct import Struct
 
-from slirp_net.wire import icmp, ipv4
+from slirp_net.wire import icmp, icmp6, ip, ipv4
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _QUOTED: Final = 1500  # bytes of what we had sent
 _MOST: Final = 64  # errors at a time; as each one was sent for
 # What a host tells its programs of (RFC 1122, 3.2.2); source quench is no more (RFC 6633).
 _CARRIED: Final = frozenset({icmp.UNREACHABLE, icmp.TIME_EXCEEDED, icmp.PARAMETER_PROBLEM})
+_CARRIED6: Final = frozenset({icmp6.UNREACHABLE, icmp6.TOO_BIG, icmp6.TIME_EXCEEDED, icmp6.PARAMETER_PROBLEM})
 
 
 def ask_for(outside: socket, *, wanted: bool = True) -> None:
@@ -71,11 +72,11 @@ def _sender(address: bytes) -> bytes:
 
 
 def pass_on_time(outside: socket, packet: bytes | memoryview, last: int) -> int:
-    """Give what is sent next by a socket the time to live of the container's IPv4 `packet`, one less.
+    """Give what is sent next by a socket the time to live of the container's `packet`, one less.
 
     `last` is what the previous call for this socket returned, 0 at first. A packet with the usual time to live has the host's own.
     """
-    time = packet[ipv4.TTL_AT]
+    time = ip.time_of(packet)
     if time != (last or ipv4.TTL):
         outside.setsockopt(*_TTL[outside.family], max(time - 1, 1) if time != ipv4.TTL else -1)
     return time
@@ -89,8 +90,12 @@ def tell(stack: Stack, outside: socket, peer: bytes, destination: bytes, quote: 
     """
     told = False
     for error, code, info, sender, sent in take(outside):
-        if error in _CARRIED:
-            shown = destination if sender == peer else _shown(stack.configuration, sender)
+        shown = destination if sender == peer else _shown(stack.configuration, sender)
+        if len(destination) == ip.LENGTH6:
+            if error in _CARRIED6:
+                stack.send_error6(error, code, quote(sent), info, shown)
+                told = True
+        elif error in _CARRIED:
             stack.send_error(code, quote(sent), error, shown, info)
             told = True
     return told
@@ -98,6 +103,9 @@ def tell(stack: Stack, outside: socket, peer: bytes, destination: bytes, quote: 
 
 def _shown(configuration: Configuration, sender: bytes) -> bytes | None:
     """Return who is the sender of an error for the container: the gateway (None) for addresses that mean something else inside."""
-    if len(sender) != 4 or sender[0] in (0, 127) or sender[0] >= 224 or configuration.in_subnet(sender):
+    if len(sender) == ip.LENGTH6:
+        network = configuration.network6
+        return sender if network and sender[0] & 0xE0 == 0x20 and not network.in_subnet(sender) else None  # RFC 4291, 2.4
+    if sender[0] in (0, 127) or sender[0] >= 224 or configuration.in_subnet(sender):
         return None
     return sender

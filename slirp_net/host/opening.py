@@ -6,19 +6,17 @@ container gets it at once. Later ones must not end a connection (RFC 1122, 4.2.3
 
 from __future__ import annotations
 
-from _socket import IPPROTO_TCP, SO_KEEPALIVE, SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY, inet_aton
+from _socket import IPPROTO_TCP, SO_KEEPALIVE, SO_OOBINLINE, SOCK_STREAM, SOL_SOCKET, TCP_NODELAY
 
 from slirp_net.host import icmp_errors
 from slirp_net.host.outside import UNREACHABLE, open_socket
-from slirp_net.wire import ipv4
+from slirp_net.wire import ip
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
     from _socket import socket
 
     from slirp_net.stack import Stack
-
-_DESTINATION: slice = slice(ipv4.LENGTH - 4, ipv4.LENGTH)
 
 
 class Opening:
@@ -29,7 +27,7 @@ class Opening:
     def __init__(self, address: str, syn: bytes) -> None:
         """Make the socket. Raises `OSError`."""
         self._syn = syn
-        self._peer = inet_aton(address)
+        self._peer = ip.parse_address(address)
         self.outside: socket = open_socket(address, SOCK_STREAM)
 
     def begin(self, address: str, port: int) -> int:
@@ -48,7 +46,7 @@ class Opening:
 
     def fail(self, stack: Stack, number: int) -> bool:
         """Tell the container by ICMP why the attempt failed with an errno; False if it was none of ICMP's errors."""
-        if icmp_errors.tell(stack, self.outside, self._peer, self._syn[_DESTINATION], lambda _sent: self._syn):
+        if icmp_errors.tell(stack, self.outside, self._peer, ip.destination_of(self._syn), lambda _sent: self._syn):
             return True
         code = UNREACHABLE.get(number)
         if code is None:

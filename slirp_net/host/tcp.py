@@ -15,8 +15,8 @@ from slirp_net.host.incoming import IncomingFlow
 from slirp_net.host.outside import SCARCE
 from slirp_net.tcp import states
 from slirp_net.tcp.connection import Connection, reset_for
-from slirp_net.wire import checksum, ipv4, tcp
-from slirp_net.wire.frames import Frame4
+from slirp_net.wire import checksum, ip, ipv4, tcp
+from slirp_net.wire.frames import Frame4, Frame6
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -158,7 +158,9 @@ class Flows:
         elif address != destinations.SILENCE:
             options = tcp.parse_options(payload[tcp.LENGTH : length])
             initial = int.from_bytes(os.urandom(4), "big")  # RFC 9293, 3.4.1
-            connection = Connection.passive(initial, self.stack.configuration.mss4, sequence, window, options, self.loop.now)
+            configuration = self.stack.configuration
+            mss = configuration.mss6 if len(destination) == ip.LENGTH6 else configuration.mss4
+            connection = Connection.passive(initial, mss, sequence, window, options, self.loop.now)
             self._open(key, connection, destination, fields, service or address, bytes(packet))
         return None
 
@@ -190,8 +192,11 @@ class Flows:
                 return True
         return False
 
-    def _frame(self, destination: bytes, fields: tuple[int, ...]) -> Frame4:
-        return Frame4(self.stack.ethernet_header, destination, self.stack.configuration.address, fields[1], fields[0])
+    def _frame(self, destination: bytes, fields: tuple[int, ...]) -> Frame4 | Frame6:
+        own = self.stack.configuration.own_address(destination)
+        if len(destination) == ip.LENGTH6:
+            return Frame6(self.stack.ethernet_header6, destination, own, fields[1], fields[0])
+        return Frame4(self.stack.ethernet_header, destination, own, fields[1], fields[0])
 
     def _reset(self, destination: bytes, fields: tuple[int, ...], length: int) -> None:
         """Answer a segment of no flow; `length` is what it takes up of the sequence."""

@@ -9,7 +9,7 @@ longest makes room.
 
 from __future__ import annotations
 
-from _socket import SOCK_DGRAM, inet_aton
+from _socket import SOCK_DGRAM
 from contextlib import suppress
 from errno import EMSGSIZE, ENOBUFS
 from select import EPOLLERR
@@ -18,7 +18,7 @@ from slirp_net import destinations
 from slirp_net.host import icmp_errors
 from slirp_net.host.outside import SCARCE, UNREACHABLE, open_socket
 from slirp_net.loop import NEVER, READABLE
-from slirp_net.wire import checksum, icmp, ipv4, udp
+from slirp_net.wire import checksum, icmp, ip, ipv4, udp
 
 TYPE_CHECKING = False
 if TYPE_CHECKING:
@@ -171,7 +171,7 @@ class UdpFlow:
             outside.close()
             raise
         self._socket = outside
-        self._peer = inet_aton(address)
+        self._peer = ip.parse_address(address)
         self._datagrams.loop.watch(outside.fileno(), READABLE, self._on_events)
         self._extend()
 
@@ -210,9 +210,9 @@ class UdpFlow:
 
     def _quote(self, payload: bytes) -> bytes:
         """Return the container's packet that began with `payload`."""
-        own = self._datagrams.stack.configuration.address
+        own = self._datagrams.stack.configuration.own_address(self._destination)
         sent = udp.header4(own, self._destination, self._port, self._remote_port, payload) + payload
-        return ipv4.header(ipv4.UDP, own, self._destination, len(sent)) + sent
+        return ip.header(ipv4.UDP, own, self._destination, len(sent)) + sent
 
     def on_timer(self) -> None:
         """End the flow: it was not used for a while."""
@@ -259,4 +259,6 @@ class UdpFlow:
 
 def _is_valid(source: bytes, destination: bytes, datagram: memoryview, fields: tuple[int, int, int, int]) -> bool:
     length = fields[2]
-    return not fields[3] or checksum.is_valid(datagram[:length], ipv4.pseudo_sum(ipv4.UDP, source, destination) + length)
+    if not fields[3]:
+        return len(source) != ip.LENGTH6  # over IPv6 the checksum is not optional (RFC 8200, 8.1)
+    return checksum.is_valid(datagram[:length], ipv4.pseudo_sum(ipv4.UDP, source, destination) + length)

@@ -18,6 +18,7 @@ from rootless.linux.interfaces import Interfaces, create_tap
 from rootless.linux.veth import create_veth
 
 ADDRESS, GATEWAY, DNS = "10.0.2.100", "10.0.2.2", "10.0.2.3"
+ADDRESS6, GATEWAY6, DNS6 = "fd00::100", "fd00::2", "fd00::3"
 MAC, GATEWAY_MAC = "02:00:0a:00:02:64", "02:00:0a:00:02:02"
 DEVICE = "eth0"
 NAMES = {"host.containers.internal": GATEWAY, "host.docker.internal": GATEWAY}
@@ -88,6 +89,7 @@ class Container:
             "gateway_mac": GATEWAY_MAC,
             "allow_host_loopback": self.allow_host_loopback,
             "names": NAMES,
+            "ipv6": {"address": f"{ADDRESS6}/64", "gateway": GATEWAY6, "dns": DNS6} if self.mtu >= 1280 else None,
         }
 
     def request(self, operation: str, *descriptors: int, **fields: Any) -> dict[str, Any]:
@@ -189,6 +191,8 @@ def _be_init(engine: socket.socket, mtu: int, device: str) -> None:
         interfaces.set_address(DEVICE, ADDRESS, 24)
         interfaces.set_up(DEVICE)
         interfaces.add_default_route(GATEWAY)
+        if mtu >= 1280:
+            interfaces.set_ipv6(DEVICE, ADDRESS6, 64, GATEWAY6)
         interfaces.close()
         socket.send_fds(engine, [b"ready"], [tap])
         os.close(tap)
