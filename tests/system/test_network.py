@@ -3,6 +3,7 @@
 import hashlib
 import http.server
 import os
+import socket
 import threading
 from collections.abc import Iterator
 
@@ -95,3 +96,52 @@ def test_the_container_s_own_names_resolve(engine: Engine) -> None:
 def test_without_a_network_there_is_only_loopback(engine: Engine) -> None:
     output = engine.rl("run", "--rm", "--network", "none", "busybox", "ls", "/sys/class/net").stdout
     assert output.split() == ["lo"]
+
+
+def test_ipv6_reaches_the_node_s_loopback_when_allowed(engine: Engine) -> None:
+    """The name server, asked by IPv6, stands for datagrams: busybox has no program that sends any."""
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as stream:
+        stream.settimeout(30)
+
+        def serve() -> None:
+            connection, _ = stream.accept()
+            with connection:
+                connection.sendall(connection.recv(100).upper())
+
+        server = threading.Thread(target=serve)
+        server.start()
+        script = (
+            "ping -6 -c 1 -W 5 fd00::2; nslookup host.containers.internal fd00::3; "
+            f"echo stream | nc -w 5 fd00::2 {stream.getsockname()[1]}"
+        )
+        options = ("--network", "slirp:ipv6=true,allow_host_loopback=true")
+        output = engine.rl("run", "--rm", *options, "busybox", "sh", "-c", script, check=None).stdout
+        server.join()
+    assert "1 packets received" in output
+    assert "10.0.2.2" in output
+    assert "STREAM" in output
+
+
+def test_ipv6_does_not_reach_the_node_s_loopback_unasked(engine: Engine) -> None:
+    with socket.create_server(("::1", 0), family=socket.AF_INET6) as stream:
+        port = str(stream.getsockname()[1])
+        for address in ("fd00::2", "::1"):
+            result = engine.rl("run", "--rm", "--network", "slirp:ipv6=true", "busybox", "nc", "-w", "3", address, port, check=None)
+            assert result.status != 0, address
+
+
+def test_ipv6_is_there_as_asked_for(engine: Engine) -> None:
+    def route(*options: str) -> str:
+        return engine.rl("run", "--rm", *options, "busybox", "ip", "-6", "route").stdout
+
+    assert "default via fd00::2" in route("--network", "slirp4netns:enable_ipv6=true")
+    assert "default" not in route("--network", "slirp:ipv6=false")
+    with socket.socket(socket.AF_INET6, socket.SOCK_DGRAM) as outside:  # by itself: as the node has it
+        has_route = outside.connect_ex(("2001:db8::1", 9)) == 0
+    assert ("default via fd00::2" in route()) == has_route
+
+
+def test_ipv6_with_too_small_an_mtu_is_an_error(engine: Engine) -> None:
+    result = engine.rl("run", "--rm", "--network", "slirp:mtu=1000,ipv6=true", "busybox", "true", check=None)
+    assert result.status == 125
+    assert "IPv6 needs an MTU of at least 1280" in result.stderr

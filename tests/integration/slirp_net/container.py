@@ -45,15 +45,16 @@ def become_unprivileged() -> None:
 class Container:
     """The namespaces (held by a sleeping process), the tap, and the stack's process."""
 
-    def __init__(self, mtu: int = 65520, allow_host_loopback: bool = True, device: str = "tap") -> None:
+    def __init__(self, mtu: int = 65520, allow_host_loopback: bool = True, device: str = "tap", *, ipv6: bool = True) -> None:
         self.mtu = mtu
+        self.ipv6 = ipv6 and mtu >= 1280
         self.device = device
         self.allow_host_loopback = allow_host_loopback
         ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.init = os.fork()
         if self.init == 0:
             ours.close()
-            _be_init(theirs, mtu, device)
+            _be_init(theirs, mtu, device, ipv6=self.ipv6)
         theirs.close()
         packet, descriptors, _, _ = socket.recv_fds(ours, 100, 1)
         ours.close()
@@ -89,7 +90,7 @@ class Container:
             "gateway_mac": GATEWAY_MAC,
             "allow_host_loopback": self.allow_host_loopback,
             "names": NAMES,
-            "ipv6": {"address": f"{ADDRESS6}/64", "gateway": GATEWAY6, "dns": DNS6} if self.mtu >= 1280 else None,
+            "ipv6": {"address": f"{ADDRESS6}/64", "gateway": GATEWAY6, "dns": DNS6} if self.ipv6 else None,
         }
 
     def request(self, operation: str, *descriptors: int, **fields: Any) -> dict[str, Any]:
@@ -179,7 +180,7 @@ def unshare_as_root(flags: int) -> None:
             file.write(text)
 
 
-def _be_init(engine: socket.socket, mtu: int, device: str) -> None:
+def _be_init(engine: socket.socket, mtu: int, device: str, *, ipv6: bool) -> None:
     try:
         become_unprivileged()
         unshare_as_root(CLONE_NEWNET)
@@ -191,7 +192,7 @@ def _be_init(engine: socket.socket, mtu: int, device: str) -> None:
         interfaces.set_address(DEVICE, ADDRESS, 24)
         interfaces.set_up(DEVICE)
         interfaces.add_default_route(GATEWAY)
-        if mtu >= 1280:
+        if ipv6:
             interfaces.set_ipv6(DEVICE, ADDRESS6, 64, GATEWAY6)
         interfaces.close()
         socket.send_fds(engine, [b"ready"], [tap])

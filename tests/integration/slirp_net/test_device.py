@@ -77,16 +77,19 @@ def test_datagrams_that_are_sent_as_one_arrive_as_many(small: Container) -> None
         assert [server.recv(4096) for _ in range(3)] == [b"a" * 1000, b"b" * 1000, b"c" * 500]
 
 
-def test_nobody_else_is_on_the_wire(small: Container) -> None:
-    """The kernel at the other end of a veth pair would have solicited routers by now."""
+@pytest.mark.parametrize("device", ["tap", "veth"])
+def test_nobody_else_is_on_the_wire(device: str) -> None:
+    """The kernel at the other end of a veth pair would have solicited routers by now; the stack, without IPv6, answers none."""
 
     def received() -> int:
         with open("/proc/thread-self/net/dev") as file:
             (line,) = [line for line in file if line.strip().startswith(f"{DEVICE}:")]
         return int(line.split()[2])
 
-    time.sleep(1.5)
-    assert small.run(received) == 0
+    with Container(1500, device=device, ipv6=False) as made:
+        made.start()
+        time.sleep(1.5)
+        assert made.run(received) == 0
 
 
 def test_the_device_outlives_the_process(small: Container) -> None:
