@@ -182,7 +182,7 @@ class Stack:
             self.dropped += 1
             if protocol != _NO_NEXT_HEADER:
                 self.send_error6(icmp6.PARAMETER_PROBLEM, icmp6.UNKNOWN_NEXT_HEADER, packet, _next_header_at(packet, at))
-        elif protocol == ipv6.ICMP or source == network.address:
+        elif source == network.address or (protocol == ipv6.ICMP and source != ipv6.ANYBODY):
             return transport.on_packet(source, destination, packet, packet[at:], slot, vouched)
         else:
             self.dropped += 1

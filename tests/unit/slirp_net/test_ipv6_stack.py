@@ -95,6 +95,10 @@ def test_echo_is_answered_by_the_gateway_and_the_name_server() -> None:
         assert answer[4:] == b"\0\1\0\2data"
 
 
+def test_an_echo_from_nobody_is_answered_to_nobody() -> None:
+    assert World().asks(NOBODY, GATEWAY, icmp6.ECHO) == []
+
+
 def test_echo_larger_than_the_mtu_goes_and_comes_in_fragments() -> None:
     world = World(mtu=1280)
     message = icmp6.emit(icmp6.ECHO, 0, 1, bytes(range(256)) * 8, OWN, GATEWAY)
