@@ -11,7 +11,7 @@ from typing import Final, NamedTuple
 
 from rootless.errors import InvalidInput, NodeLacks, NoSuchObject, RlError
 from rootless.images.removal import remove_tree
-from rootless.linux.openat2 import open_in_root
+from rootless.linux.openat2 import real_path_in_root
 
 _SCP: Final = re.compile(r"[A-Za-z0-9._-]+@[A-Za-z0-9._-]+:(?!//)[^#]*")
 _COMMIT: Final = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
@@ -86,17 +86,10 @@ def _fetch(path: str, source: Source) -> None:
 
 def _below(path: str, source: Source, text: str) -> str:
     """Return the path of the folder that is asked for; links of the repository lead to nothing outside of it."""
-    root = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        descriptor = open_in_root(root, source.folder, os.O_PATH | os.O_DIRECTORY)
+        return real_path_in_root(path, source.folder, os.O_DIRECTORY)
     except (FileNotFoundError, NotADirectoryError):
         raise NoSuchObject(f"no folder {source.folder} in {text.partition('#')[0]}", "check what follows the :") from None
-    finally:
-        os.close(root)
-    try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)
 
 
 def _git(folder: str, *arguments: str) -> str:

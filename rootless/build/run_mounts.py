@@ -17,7 +17,7 @@ from rootless.containers import mount_request
 from rootless.containers.mount_request import MountRequest, Overlay, check_target
 from rootless.containers.secret_options import ENV, MOUNT, SecretRequest
 from rootless.errors import InvalidInput, NoSuchObject
-from rootless.linux.openat2 import open_in_root
+from rootless.linux.openat2 import real_path_in_root
 
 _SECRETS: Final = "/run/secrets"
 _AGENTS: Final = "/run/buildkit"
@@ -167,14 +167,7 @@ def resolve_mounts(builder: StageBuilder, instruction: Instruction, stack: conte
 
 def _real_path(root: str, path: str) -> str:
     """Return where a path below a folder leads, without leaving that. Raises `NoSuchObject`."""
-    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        descriptor = open_in_root(folder, path or ".", os.O_PATH)
+        return real_path_in_root(root, path or ".")
     except (FileNotFoundError, NotADirectoryError):
         raise NoSuchObject(f'failed to compute cache key: "/{path}": not found', "it must be there, and not left out") from None
-    finally:
-        os.close(folder)
-    try:
-        return os.readlink(f"/proc/self/fd/{descriptor}")
-    finally:
-        os.close(descriptor)

@@ -36,3 +36,19 @@ def open_in_root(root_fd: int, path: str | bytes, flags: int, mode: int = 0) -> 
             if error.errno != errno.EAGAIN or not tries_left:
                 raise
     raise AssertionError("the loop returns or raises")
+
+
+def real_path_in_root(root: str, path: str, flags: int = 0) -> str:
+    """Return where `path` leads below the folder `root`, as `open_in_root` finds it; with O_DIRECTORY only a folder.
+
+    Raises `OSError`.
+    """
+    folder = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        descriptor = open_in_root(folder, path, os.O_PATH | flags)
+    finally:
+        os.close(folder)
+    try:
+        return os.readlink(f"/proc/self/fd/{descriptor}")
+    finally:
+        os.close(descriptor)
